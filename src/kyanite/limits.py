@@ -1,0 +1,43 @@
+"""Every cap in one place. Sizes are bytes unless a name says otherwise, times are seconds."""
+
+from __future__ import annotations
+
+# documents
+DOCUMENT_BYTES = 8 * 1024 * 1024
+JSON_DEPTH = 64
+JSON_KEYS = 100_000
+
+# expressions: text and tree are checked while parsing, fuel and size before a value is built
+EXPRESSION_CHARACTERS = 32 * 1024
+EXPRESSION_NODES = 10_000
+EXPRESSION_DEPTH = 100
+EXPRESSION_FUEL = 100_000
+EXPRESSION_RESULT_BYTES = 16 * 1024 * 1024
+
+# control flow
+FOREACH_ITEMS = 100_000
+FOREACH_BATCH_COUNT = 50
+FOREACH_BATCH_COUNT_DEFAULT = 20
+NESTED_RUNS = 8
+DECISION_EVENTS = 256  # one decision's events share one commit; more go into the next one
+
+# waiting states
+LEASE_SECONDS = 30.0
+LEASE_RENEW_SECONDS = 10.0
+STOPPING_SECONDS = 180.0
+RECOVERIES_PER_RUN = 10
+LOSSES_PER_TASK = 3
+
+# batch
+TASK_OUTPUT_READ_BYTES = 16 * 1024 * 1024
+TASK_RETENTION_SECONDS = 7 * 24 * 3600
+RESOURCE_FILES_CHARACTERS = 32_768
+KILL_GRACE_SECONDS = 15.0
+OUTPUTS_JSON_BYTES = 2 * 1024 * 1024
+
+# parquet
+PARQUET_FOOTER_BYTES = 64 * 1024 * 1024
+PARQUET_COLUMNS = 10_000
+
+# secrets
+SECRET_MINIMUM_CHARACTERS = 6
