@@ -28,6 +28,7 @@ import shutil
 import subprocess
 import tempfile
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -108,7 +109,7 @@ def checks(*steps: tuple[str, ...]) -> int:
     return 1 if failed else 0
 
 
-def call(command: list[str | Path], cwd: Path | None = None) -> int:
+def call(command: Sequence[str | Path], cwd: Path | None = None) -> int:
     """Run a command to its end; Ctrl-C reaches it and we wait for it."""
     process = subprocess.Popen([str(part) for part in command], cwd=cwd)
     while True:
@@ -133,10 +134,16 @@ def set_up(level: str) -> None:
     if not usable(found, uv):
         create(uv)
     STAMP.unlink(missing_ok=True)
-    installer = [uv, "pip", "install", "--python", PYTHON] if uv else [PYTHON, "-m", "pip", "install", "--no-input"]
-    files = [part for name in INSTALLED[level] for part in ("-r", ROOT / "requirements" / f"{name}.txt")]
-    install([*installer, "--quiet", "--require-hashes", *files])
-    install([*installer, "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT])
+    installer: list[str | Path]
+    if uv:
+        installer = [uv, "pip", "install", "--quiet", "--python", PYTHON]
+    else:
+        installer = [PYTHON, "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
+    files: list[str | Path] = [
+        part for name in INSTALLED[level] for part in ("-r", ROOT / "requirements" / f"{name}.txt")
+    ]
+    install([*installer, "--require-hashes", *files])
+    install([*installer, "--no-deps", "--no-build-isolation", "--editable", ROOT])
     STAMP.write_text(f"{wanted[level]}\n{place()}\n", encoding="utf-8")
 
 
@@ -173,7 +180,7 @@ def create(uv: str | None) -> None:
     venv.create(ENVIRONMENT, clear=True, with_pip=True, symlinks=True)
 
 
-def install(command: list[str | Path]) -> None:
+def install(command: Sequence[str | Path]) -> None:
     """Run one step of the set-up; say what to do when it fails."""
     if call(command):
         sys.exit(NOT_INSTALLED)
@@ -208,7 +215,7 @@ def lock(arguments: list[str]) -> int:
 
 
 def fetch_uv(folder: Path) -> str:
-    """uv in a throw-away environment, for machines that have none."""
+    """The program uv in a throw-away environment, for machines that have none."""
     venv.create(folder, with_pip=True)
     install([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "uv"])
     return str(folder / "bin" / "uv")
