@@ -65,36 +65,34 @@ Nothing is broken: run the same command again when the index can be reached."""
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the first argument says; the result is the exit code."""
+    """Do what the first argument says (the table is at the end of the file); the result is the exit code."""
     what, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    match what:
-        case "demo":
-            return kyanite("demo", *rest)
-        case "run":
-            return kyanite(*rest)
-        case "test":
-            set_up("dev")
-            return call([PYTHON, "-m", "pytest", *rest], cwd=ROOT)
-        case "lint":
-            return checks(*LINT)
-        case "check":
-            return checks(*LINT, UNIT_TESTS)
-        case "docs":
-            set_up("dev")
-            return call([PYTHON, ROOT / "docs" / "generate.py", *rest])
-        case "lock":
-            return lock(rest)
-        case "help" | "-h" | "--help":
-            print((__doc__ or "").strip())
-            return 0 if arguments else 2
-    print(f"dev.py: unknown command {what!r}\n\n{(__doc__ or '').strip()}", file=sys.stderr)
+    if what in COMMANDS:
+        return COMMANDS[what](rest)
+    usage = (__doc__ or "").strip()
+    if what in {"help", "-h", "--help"}:
+        print(usage)
+        return 0 if arguments else 2
+    print(f"dev.py: unknown command {what!r}\n\n{usage}", file=sys.stderr)
     return 2
 
 
-def kyanite(*arguments: str) -> int:
+def kyanite(arguments: list[str]) -> int:
     """The command of this clone, run in the caller's folder."""
     set_up("runtime")
     return call([SCRIPTS / "kyanite", *arguments])
+
+
+def test(arguments: list[str]) -> int:
+    """The whole suite, or what the arguments select."""
+    set_up("dev")
+    return call([PYTHON, "-m", "pytest", *arguments], cwd=ROOT)
+
+
+def docs(arguments: list[str]) -> int:
+    """Write the generated pages, or compare them with what the code says."""
+    set_up("dev")
+    return call([PYTHON, ROOT / "docs" / "generate.py", *arguments])
 
 
 def checks(*steps: tuple[str, ...]) -> int:
@@ -208,7 +206,8 @@ def lock(arguments: list[str]) -> int:
             if call(command, cwd=ROOT):
                 return 1
             done.append(output)
-            if addresses := [line for line in (ROOT / output).read_text("utf-8").splitlines() if "://" in line]:
+            addresses = [line for line in (ROOT / output).read_text("utf-8").splitlines() if "://" in line]
+            if addresses:
                 print(f"{output} names an address: {addresses[0]}", file=sys.stderr)
                 return 1
     return 0
@@ -220,6 +219,16 @@ def fetch_uv(folder: Path) -> str:
     install([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "uv"])
     return str(folder / "bin" / "uv")
 
+
+COMMANDS = {
+    "check": lambda arguments: checks(*LINT, UNIT_TESTS),
+    "demo": lambda arguments: kyanite(["demo", *arguments]),
+    "docs": docs,
+    "lint": lambda arguments: checks(*LINT),
+    "lock": lock,
+    "run": kyanite,
+    "test": test,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,182 @@
+"""Rules of the repository itself: sizes, tables, what may be written in a file, what a command may import."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PACKAGE = ROOT / "src" / "kyanite"
+LONGEST_FILE = 500
+HEAVY = {"obstore", "psutil", "pyarrow", "rich"}
+
+# Spelled in pieces so that this file does not find itself.
+FORBIDDEN_TEXT = {
+    "an address of a package registry": re.compile(
+        r"pypi\.org" + r"/simple|files\.pythonhosted" + r"\.org|registry\.npmjs" + r"\.org"
+    ),
+    "an index option": re.compile("--(extra-)?" + "index-url [^\"'`<]|^--" + "find-links", re.MULTILINE),
+    "a path of one machine": re.compile(r"(^|[^A-Za-z0-9_.}])/(work|farm|root|home)" + r"/[a-z.]", re.MULTILINE),
+}
+
+
+def python_files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def tracked_files() -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    return [ROOT / name for name in listing.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in python_files()}
+    assert len(lengths) > 5
+    assert {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def text_tables() -> Iterator[tuple[str, list[str], list[str]]]:
+    """Each module-level dict of the package whose values are all "module:attribute" texts: where, keys, values."""
+    for path in python_files():
+        for node in ast.parse(path.read_text("utf-8")).body:
+            value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+            if not isinstance(value, ast.Dict) or len(value.keys) < 2:
+                continue
+            constants = [part.value for part in [*value.keys, *value.values] if isinstance(part, ast.Constant)]
+            if len(constants) != 2 * len(value.keys) or not all(isinstance(text, str) for text in constants):
+                continue
+            keys, values = constants[: len(value.keys)], constants[len(value.keys) :]
+            if all(re.fullmatch(r"kyanite(\.\w+)+(:\w+)?", text) for text in values):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", keys, values
+
+
+def test_tables_are_sorted_and_lead_somewhere() -> None:
+    tables = list(text_tables())
+    assert tables
+    for where, keys, values in tables:
+        assert keys == sorted(keys, key=str.lower), f"{where} is not sorted"
+        for text in values:
+            module, _, attribute = text.partition(":")
+            assert hasattr(importlib.import_module(module), attribute or "__name__"), f"{where}: {text}"
+
+
+def test_no_machine_and_no_registry_is_named_in_a_file() -> None:
+    found = []
+    for path in tracked_files():
+        content = path.read_bytes()
+        if b"\0" in content or path == Path(__file__):
+            continue
+        text = content.decode("utf-8")
+        for what, pattern in FORBIDDEN_TEXT.items():
+            if match := pattern.search(text):
+                line = text.count("\n", 0, match.start()) + 1
+                found.append(f"{path.relative_to(ROOT)}:{line} holds {what}")
+    assert found == []
+
+
+def test_requirement_files_pin_every_package_by_hash() -> None:
+    for name in ("runtime", "build", "dev"):
+        text = (ROOT / "requirements" / f"{name}.txt").read_text("utf-8")
+        blocks = re.split(r"\n(?=[a-z0-9])", text)
+        packages = [block for block in blocks if "==" in block]
+        assert packages
+        assert [block.split()[0] for block in packages if "--hash=sha256:" not in block] == []
+        assert "://" not in text
+
+
+def test_runtime_and_development_use_the_same_versions() -> None:
+    def pins(name: str) -> dict[str, str]:
+        text = (ROOT / "requirements" / f"{name}.txt").read_text("utf-8")
+        return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", text, re.MULTILINE))
+
+    shipped = {**pins("runtime"), **pins("build")}
+    assert shipped
+    assert shipped.items() <= pins("dev").items()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
+def test_a_plain_command_imports_nothing_heavy(arguments: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "from kyanite.cli import main\n"
+        f"sys.argv = ['kyanite', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('imported:', *sorted({name.partition('.')[0] for name in sys.modules}))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    last = result.stdout.splitlines()[-1].split()
+    assert last[0] == "imported:"
+    assert "click" in last
+    assert HEAVY.intersection(last) == set()
+
+
+def test_importing_the_package_imports_nothing_of_it() -> None:
+    program = "import sys, kyanite; print(*sorted(name for name in sys.modules if name.startswith('kyanite')))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["kyanite", "kyanite._version"]
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    """The top-level packages a file imports anywhere in it; a relative import counts as `.`."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." if node.level else (node.module or "").partition(".")[0]
+
+
+def test_the_task_runner_needs_the_standard_library_only() -> None:
+    names = set(imported_names(PACKAGE / "batch" / "task_runner.py"))
+    assert names
+    assert names - set(sys.stdlib_module_names) == set()
+
+
+def test_public_members_are_those_that_are_promised() -> None:
+    import kyanite
+
+    assert kyanite.__all__ == ["KyaniteError", "__version__", "open_workspace", "split"]
+    for name in kyanite.__all__:
+        assert getattr(kyanite, name) is not None
+
+
+def test_examples_are_json_that_reads_the_same_twice() -> None:
+    files = sorted((ROOT / "examples").rglob("*.json"))
+    assert len(files) > 5
+    for path in files:
+        text = path.read_text("utf-8")
+        document = json.loads(text, object_pairs_hook=no_duplicates)
+        assert json.loads(json.dumps(document)) == document
+
+
+def no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    keys = [key for key, _ in pairs]
+    assert len(keys) == len(set(keys)), f"a key stands twice in {keys}"
+    return dict(pairs)
+
+
+def test_every_decision_is_numbered_and_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    names = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert [name[:4] for name in names] == [f"{number:04}" for number in range(1, len(names) + 1)]
+    listing = (folder / "README.md").read_text("utf-8")
+    assert [name for name in names if f"]({name})" not in listing] == []
+
+
+def test_links_between_documents_lead_to_files() -> None:
+    broken = []
+    documents = [path for path in tracked_files() if path.suffix == ".md"]
+    assert documents
+    for path in documents:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text("utf-8")):
+            if "://" not in target and not target.startswith("mailto:") and not (path.parent / target).exists():
+                broken.append(f"{path.relative_to(ROOT)} -> {target}")
+    assert broken == []
