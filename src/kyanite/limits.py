@@ -38,6 +38,24 @@ OUTPUTS_JSON_BYTES = 2 * 1024 * 1024
 # parquet
 PARQUET_FOOTER_BYTES = 64 * 1024 * 1024
 PARQUET_COLUMNS = 10_000
+PARQUET_ROWS = 2**40
+PARQUET_LIST_ITEMS = 4_000_000  # in one list of a footer or index
+PARQUET_PAGE_BYTES = 1024 * 1024 * 1024  # one page decompressed, when a cut goes through it
+PARQUET_PARTS = 100_000
+
+# storage paths, as the service has them; a part's bytes are what the file systems below allow
+PATH_CHARACTERS = 1024
+PATH_PARTS = 254
+PATH_PART_BYTES = 255
+STAGING_DAYS = 1  # leavings of another machine are removed when older
+
+# movement
+COPY_CHUNK_BYTES = 4 * 1024 * 1024
+MERGED_FILES_LISTED = 1_000
+SPLIT_INPUT_FILES = 100_000
+OBJECT_STORE_CONNECT_SECONDS = 10
+OBJECT_STORE_REQUEST_SECONDS = 120
+OBJECT_STORE_RETRIES = 3
 
 # secrets
 SECRET_MINIMUM_CHARACTERS = 6
