@@ -1,0 +1,80 @@
+"""Split one parquet blob into equal parts of at most so many MB: the program of the pipeline's Custom activity.
+
+    python splitparquet.py ACCOUNT KEY CONTAINER OUTPUT_FOLDER BLOB MB
+
+The six arguments are those of the tutorial; 1 MB is 1,048,576 bytes and may be a fraction. KEY `-` (or an empty
+argument) means: no key, use the right that this workspace has on its own accounts. The exit code is 0 only when every
+row of the blob is in a part; a failure is one line on stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import kyanite
+
+if TYPE_CHECKING:
+    from kyanite.parquet import SplitResult
+
+MEGABYTE = 1_048_576
+USAGE = "usage: python splitparquet.py ACCOUNT KEY|- CONTAINER OUTPUT_FOLDER BLOB MB"
+
+
+def address(account: str, container: str, path: str) -> str:
+    """The address of a blob or folder; slashes around the path do not matter."""
+    return f"https://{account}.blob.core.windows.net/{container}/{path.strip('/')}"
+
+
+def bytes_of(megabytes: str) -> int:
+    """A size argument in bytes; ValueError when it is not a positive number."""
+    size = float(megabytes) * MEGABYTE
+    if not 1 <= size < 2**63:
+        raise ValueError
+    return int(size)
+
+
+def report(result: SplitResult, max_size: int) -> list[str]:
+    """What was done, as lines: the input, the target, each part, and the sum."""
+    lines = [
+        f"input   {result.rows_in:>12,} rows {result.bytes_in:>14,} bytes  {result.bytes_in / MEGABYTE:8.2f} MB",
+        f"target  {'at most':>12}      {max_size:>14,} bytes  {max_size / MEGABYTE:8.2f} MB a part",
+        "",
+        f"{'part':<20} {'rows':>12} {'bytes':>14} {'MB':>8} {'of target':>10}",
+    ]
+    for part in result.parts:
+        share = part.bytes / max_size
+        name = part.name.rpartition("/")[2]
+        lines.append(f"{name:<20} {part.rows:>12,} {part.bytes:>14,} {part.bytes / MEGABYTE:>8.2f} {share:>10.0%}")
+    lines += ["", f"rows in {result.rows_in:,}, rows out {result.rows_out:,}, {len(result.parts)} parts"]
+    return lines
+
+
+def main(arguments: list[str]) -> int:
+    """Split what the arguments name and print the parts; the result is the exit code."""
+    if len(arguments) != 6:
+        print(f"{len(arguments)} arguments given, 6 needed; {USAGE}", file=sys.stderr)
+        return 1
+    account, key, container, folder, blob, megabytes = arguments
+    try:
+        max_size = bytes_of(megabytes)
+    except ValueError:
+        print(f"MB must be a number above 0, not {megabytes!r}; {USAGE}", file=sys.stderr)
+        return 1
+    credential = None if key in {"", "-"} else key
+    source, target = address(account, container, blob), address(account, container, folder)
+    try:
+        result = kyanite.split([source], target, max_size=max_size, credential=credential, prefix="part")
+    except kyanite.KyaniteError as error:
+        text = " ".join(str(error).split())
+        print(f"splitparquet: {text.replace(credential, '***') if credential else text}", file=sys.stderr)
+        return 1
+    print(f"{source}\n-> {target}/\n", *report(result, max_size), sep="\n")
+    if result.rows_in != result.rows_out:
+        print(f"splitparquet: {result.rows_in - result.rows_out:,} rows are missing", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
