@@ -59,3 +59,7 @@ OBJECT_STORE_RETRIES = 3
 
 # secrets
 SECRET_MINIMUM_CHARACTERS = 6
+
+# history
+RUN_RETENTION_DAYS = 45  # as Data Factory's monitor
+FORGET_EVENTS = 10_000  # one transaction of the clean-up deletes about so many, so that writers wait briefly

@@ -128,6 +128,10 @@ class Vault:
         value = json.loads(text)
         return self._walk(value, self.open) if "~secret:" in text else value
 
+    def masked_json(self, text: str) -> Any:
+        """The JSON value of a sealed text as a person may see it."""
+        return self.mask_json(json.loads(text))
+
     def mask(self, text: str) -> str:
         """The text as a person may see it: markers, known values and well-known shapes of secrets become `***`."""
         text = _MARKER.sub(MASK, self.seal(text))

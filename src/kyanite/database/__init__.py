@@ -6,143 +6,239 @@ processes never deadlock on an upgrade; the second waits up to 30 s. One connect
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from kyanite.errors import StateError
+from kyanite.database import faults, place
+from kyanite.errors import InvariantError, KyaniteError, StateError
 
 Row = sqlite3.Row
 Arguments = Mapping[str, Any] | Sequence[Any]
 
 _BUSY_SECONDS = 30.0
+_LOG_BYTES_KEPT = 16 * 1024 * 1024
+_fault = faults.planned(os.environ)
 
 
 class Database:
-    """An open database file; `path` None is a private one in memory (tests)."""
+    """An open database file; `path` None is a private one in memory (tests). Any thread may use it.
 
-    def __init__(self, path: Path | None) -> None:
+    Failures of SQLite come out as StateError that says what to do; only `sqlite3.IntegrityError` passes as it is, for
+    callers that rely on a constraint.
+    """
+
+    def __init__(self, path: Path | None, *, busy_seconds: float = _BUSY_SECONDS) -> None:
         self.path = path
+        self._busy_seconds = busy_seconds
         self._lock = threading.RLock()
         self._depth = 0
         self.commits = 0
+        if path is not None:
+            place.prepare(path)
         try:
             self._connection = sqlite3.connect(
-                path or ":memory:", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                path or ":memory:", timeout=busy_seconds, isolation_level=None, check_same_thread=False
             )
-            self._connection.row_factory = sqlite3.Row
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                self._connection.execute(f"PRAGMA {pragma}")
-            self._migrate()
         except sqlite3.DatabaseError as error:
-            raise StateError(f"The state database cannot be opened: {error}.", where=str(path)) from error
+            raise self._explain(error) from error
+        try:
+            self._connection.row_factory = sqlite3.Row
+            self._configure()
+            self._migrate()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
-        """Close the connection; the object is unusable afterwards."""
+        """Close the connection; the last one of all processes moves the log into the database file. Twice is fine."""
         with self._lock:
             self._connection.close()
+            if _fault is not None:
+                _fault.report()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All statements inside commit together or not at all; nested use joins the outer transaction."""
+        """All statements inside commit together or not at all; a nested one that fails undoes only its own part."""
         with self._lock:
-            if self._depth:
-                self._depth += 1
-                try:
-                    yield
-                finally:
-                    self._depth -= 1
-                return
-            self._run("BEGIN IMMEDIATE", ())
-            self._depth = 1
+            outermost = not self._depth
+            self._run("BEGIN IMMEDIATE" if outermost else "SAVEPOINT nested")
+            self._depth += 1
             try:
                 yield
+                if outermost:
+                    self._commit()
+                else:
+                    self._run("RELEASE nested")
             except BaseException:
-                self._depth = 0
+                # a full disk or an I/O error makes SQLite itself end the whole transaction
                 if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                    self._connection.execute("ROLLBACK" if outermost else "ROLLBACK TO nested")
+                    if not outermost:
+                        self._connection.execute("RELEASE nested")
                 raise
-            self._depth = 0
-            try:
-                self._run("COMMIT", ())
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            self.commits += 1
+            finally:
+                self._depth -= 1
 
     def query(self, sql: str, arguments: Arguments = ()) -> list[Row]:
         """All rows of a SELECT."""
         with self._lock:
-            return self._run(sql, arguments).fetchall()
+            try:
+                return self._connection.execute(sql, arguments).fetchall()
+            except sqlite3.Error as error:
+                raise self._explain(error) from error
 
     def execute(self, sql: str, arguments: Arguments = ()) -> int:
         """Run one changing statement (its own transaction unless inside one); the number of rows it changed."""
-        with self.transaction():
-            return self._run(sql, arguments).rowcount
+        with self._lock:
+            if self._depth:
+                return self._run(sql, arguments).rowcount
+            with self.transaction():
+                return self._run(sql, arguments).rowcount
 
     def execute_many(self, sql: str, rows: Sequence[Arguments]) -> None:
         """Run one changing statement for many rows."""
-        with self.transaction():
+        with self._lock:
+            if not self._depth:
+                with self.transaction():
+                    return self.execute_many(sql, rows)
             try:
                 self._connection.executemany(sql, rows)
-            except sqlite3.OperationalError as error:
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.Error as error:
                 raise self._explain(error) from error
 
-    def _run(self, sql: str, arguments: Arguments) -> sqlite3.Cursor:
+    def _run(self, sql: str, arguments: Arguments = ()) -> sqlite3.Cursor:
+        if self._depth and not self._connection.in_transaction:
+            raise StateError("The transaction was undone after an earlier failure.", where=str(self.path))
         try:
             return self._connection.execute(sql, arguments)
-        except sqlite3.OperationalError as error:
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
             raise self._explain(error) from error
 
-    def _explain(self, error: sqlite3.OperationalError) -> StateError:
+    def _commit(self) -> None:
+        try:
+            number = 0 if _fault is None else _fault.before_commit()
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+        self.commits += 1
+        if _fault is not None:
+            _fault.after_commit(number)
+
+    def _explain(self, error: sqlite3.Error) -> KyaniteError:
         text = str(error)
-        if "full" in text:
-            cure = "Free some space; nothing was half written and `kyanite runs resume` continues."
-            return StateError(
-                "The disk is full: the state could not be written.", where=str(self.path), cure=cure, code="DiskFull"
+        where = str(self.path or ":memory:")
+        if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+            return InvariantError(f"A statement was used wrongly: {text}.", where=where)
+        for pattern, code, message, cure in _FAILURES:
+            if re.search(pattern, text):
+                message = message.format(seconds=f"{self._busy_seconds:g}")
+                return StateError(message, where=where, cure=cure, code=code)
+        return StateError(f"The state database refused a statement: {text}.", where=where)
+
+    def _configure(self) -> None:
+        mode = self._retry_locked("PRAGMA journal_mode=WAL")
+        if self.path is not None and mode != "wal":
+            raise StateError(
+                f"The state database cannot keep a write-ahead log here (mode {mode}).",
+                where=str(self.path),
+                cure="Give --home (or KYANITE_HOME) a folder on a local disk.",
             )
-        if "locked" in text:
-            return StateError("The state database stayed locked for 30 s by another process.", where=str(self.path))
-        return StateError(f"The state database refused a statement: {text}.", where=str(self.path))
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", f"journal_size_limit={_LOG_BYTES_KEPT}"):
+            self._run(f"PRAGMA {pragma}")
+
+    def _retry_locked(self, sql: str) -> str:
+        """Switching a new file to WAL does not wait for another process that does the same: try again ourselves."""
+        deadline = time.monotonic() + self._busy_seconds
+        while True:
+            try:
+                return str(self._connection.execute(sql).fetchone()[0])
+            except sqlite3.Error as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise self._explain(error) from error
+            time.sleep(0.01)
 
     def _migrate(self) -> None:
-        scripts = sorted(
-            (int(entry.name[:4]), entry.read_text(encoding="utf-8"))
-            for entry in files("kyanite.database").joinpath("migrations").iterdir()
-            if entry.name.endswith(".sql")
-        )
+        scripts = _migrations()
         newest = scripts[-1][0] if scripts else 0
-        if self._version() > newest:
+        version = self._version()
+        if version > newest:
             raise StateError(
-                f"The workspace was written by a newer kyanite (schema {self._version()}, this one knows {newest}).",
+                f"The workspace was written by a newer kyanite (schema {version}, this one knows {newest}).",
                 where=str(self.path),
                 cure="Upgrade kyanite.",
             )
-        if self._version() == newest:
+        if version == newest:
             return
-        self._connection.execute("BEGIN IMMEDIATE")
-        done = self._version()
-        for number, script in scripts:
-            if number > done:
-                for statement in _split(script):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version={number}")
-        self._connection.execute("COMMIT")
+        with self.transaction():
+            done = self._version()
+            for number, script in scripts:
+                if number > done:
+                    for statement in _split(script):
+                        self._run(statement)
+                    self._run(f"PRAGMA user_version={number}")
 
     def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        return int(self.query("PRAGMA user_version")[0][0])
+
+
+_FREE_SPACE = "Free some space; nothing was half written and `kyanite runs resume` continues."
+_FAILURES = (
+    ("is full", "DiskFull", "The disk is full: the state could not be written.", _FREE_SPACE),
+    (
+        "locked",
+        "DatabaseLocked",
+        "The state database stayed locked for {seconds} s by another process.",
+        "Stop the other process or try again.",
+    ),
+    (
+        "readonly|unable to open",
+        "DatabaseReadOnly",
+        "The state database cannot be written.",
+        "Make the file and its folder writable for this user.",
+    ),
+    (
+        "malformed|not a database",
+        "DatabaseCorrupt",
+        "The state database is damaged.",
+        "Put a backup of the workspace back, or begin a new one with another --home.",
+    ),
+    (
+        "disk I/O error",
+        "DatabaseUnreadable",
+        "The disk failed while the state was read or written.",
+        "Check the disk and the space left on it; what was committed is kept.",
+    ),
+)
+
+
+def _migrations() -> list[tuple[int, str]]:
+    return sorted(
+        (int(entry.name[:4]), entry.read_text(encoding="utf-8"))
+        for entry in files("kyanite.database").joinpath("migrations").iterdir()
+        if entry.name.endswith(".sql")
+    )
 
 
 def _split(script: str) -> list[str]:
-    """The statements of a migration; they hold no `;` inside texts."""
-    without_comments = re.sub(r"--[^\n]*", "", script)
-    return [statement.strip() for statement in without_comments.split(";") if statement.strip()]
+    """The statements of a script, comments and all; a `;` inside a text or a trigger does not end one."""
+    statements = [""]
+    for piece in re.split(r"(?<=;)", script):
+        statements[-1] += piece
+        if sqlite3.complete_statement(statements[-1]):
+            statements.append("")
+    return [statement.strip() for statement in statements if statement.strip()]
 
 
 def named_statements(package: str, resource: str) -> dict[str, str]:
