@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / "src" / "kyanite"
 LONGEST_FILE = 500
+TOPICS = ("collection", "conversion", "date", "logical", "math", "string")
 HEAVY = {"obstore", "psutil", "pyarrow", "rich"}
 
 # Spelled in pieces so that this file does not find itself.
@@ -69,6 +70,33 @@ def test_tables_are_sorted_and_lead_somewhere() -> None:
         for text in values:
             module, _, attribute = text.partition(":")
             assert hasattr(importlib.import_module(module), attribute or "__name__"), f"{where}: {text}"
+
+
+def kinds() -> dict[str, set[str]]:
+    """Folder -> its modules that are one kind each: those a table names, and the topics of expression functions."""
+    folders = {"kyanite.expressions.functions": {f"kyanite.expressions.functions.{topic}" for topic in TOPICS}}
+    for where, _, texts in text_tables():
+        if not where.startswith("src/kyanite/cli/"):
+            for text in texts:
+                module = text.partition(":")[0]
+                folders.setdefault(module.rpartition(".")[0], set()).add(module)
+    return folders
+
+
+def test_files_of_one_kind_do_not_import_each_other() -> None:
+    found = []
+    for modules in kinds().values():
+        for module in modules:
+            path = PACKAGE.parent / f"{module.replace('.', '/')}.py"
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ImportFrom):
+                    named = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+                elif isinstance(node, ast.Import):
+                    named = {alias.name for alias in node.names}
+                else:
+                    continue
+                found += [f"{module} imports {other}" for other in named & modules - {module}]
+    assert found == []
 
 
 def test_no_machine_and_no_registry_is_named_in_a_file() -> None:
@@ -182,3 +210,9 @@ def test_links_between_documents_lead_to_files() -> None:
             if "://" not in target and not target.startswith("mailto:") and not (path.parent / target).exists():
                 broken.append(f"{path.relative_to(ROOT)} -> {target}")
     assert broken == []
+
+
+def test_generated_pages_say_what_the_code_says() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
