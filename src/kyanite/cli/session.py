@@ -1,0 +1,106 @@
+"""What one invocation of the command line shares: options, the open workspace and the way out for every text."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from kyanite.runtime.workspace import Workspace
+    from kyanite.secrets import Vault
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+
+
+def visible(text: str) -> str:
+    """The text with control characters spelled out: nothing that comes from a run can steer the terminal."""
+    return text.replace("\r\n", "\n").translate(_CONTROL)
+
+
+class Session:
+    """Holds what the global options say and opens the workspace at most once.
+
+    Every text leaves through `echo` or `print_json`, which mask the secrets the workspace knows.
+    """
+
+    def __init__(self, home: str | Path | None = None) -> None:
+        self.home: Path | None = Path(home) if home is not None else None
+        self.as_json = False
+        self.color: bool | None = False if os.environ.get("NO_COLOR") else None
+        self.running: str | None = None
+        self._workspace: Workspace | None = None
+        self._vault: Vault | None = None
+
+    # ---- the workspace
+
+    @property
+    def home_path(self) -> Path:
+        """The workspace folder: `--home`, else KYANITE_HOME, else `./.kyanite`."""
+        return self.home or Path(os.environ.get("KYANITE_HOME") or ".kyanite")
+
+    def workspace(self, *, create: bool = False) -> Workspace:
+        """The open workspace; it is opened on first use and closed by `close`."""
+        if self._workspace is None:
+            from kyanite.runtime.workspace import open_workspace
+
+            self._workspace = open_workspace(self.home_path, create=create)
+        return self._workspace
+
+    def close(self) -> None:
+        """Close the workspace when it was opened."""
+        if self._workspace is not None:
+            self._workspace.close()
+            self._workspace = None
+
+    # ---- the way out
+
+    @property
+    def vault(self) -> Vault:
+        """The workspace's secrets; only the well-known shapes of secrets when there is no workspace."""
+        if self._workspace is not None:
+            return self._workspace.vault
+        if self._vault is None:
+            from kyanite.secrets import Vault
+
+            path = self.home_path / "secrets.json"
+            self._vault = Vault(path if path.is_file() else None)
+        return self._vault
+
+    def mask(self, text: str) -> str:
+        """The text as a person may see it."""
+        return self.vault.mask(text)
+
+    def echo(self, text: str = "", *, err: bool = False, end: str = "\n") -> None:
+        """Print a text, masked; a reader that has gone away is not an error of ours."""
+        self.write(self.mask(text) + end, sys.stderr if err else sys.stdout)
+
+    def print_json(self, value: Any) -> None:
+        """Print a JSON value, masked, indented by two."""
+        text = json.dumps(self.vault.mask_json(value), indent=2, ensure_ascii=False, default=str)
+        self.write(text + "\n", sys.stdout)
+
+    def write(self, text: str, stream: TextIO) -> None:
+        """Print a text that is masked already."""
+        try:
+            click.echo(text, file=stream, nl=False, color=self.color)
+        except BrokenPipeError:
+            silence(stream)
+
+    def is_terminal(self, *, err: bool = False) -> bool:
+        """Whether a person watches the stream."""
+        return (sys.stderr if err else sys.stdout).isatty()
+
+
+def silence(stream: TextIO) -> None:
+    """Send what is still to come on a stream nowhere: its reader has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
