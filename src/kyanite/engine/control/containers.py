@@ -1,0 +1,18 @@
+"""What containers share: how the statuses of their scopes become their own."""
+
+from __future__ import annotations
+
+from kyanite.engine.turn import Turn
+
+
+def end_by_scopes(turn: Turn, path: str) -> None:
+    """End a container whose scopes are all closed: failed when one of them failed, naming the activity that did."""
+    failure = turn.state.activities[path].first_failure
+    if failure is None:
+        turn.ended(path, "Succeeded", output={})
+        return
+    message = (
+        "Activity failed because an inner activity failed; "
+        f"Inner activity name: {failure.failed_activity}, Error: {failure.message}"
+    )
+    turn.ended(path, "Failed", output={}, error=turn.error(path, "ActionFailed", message))

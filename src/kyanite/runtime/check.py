@@ -1,0 +1,81 @@
+"""Validation with what this kyanite can run: the registries say which kinds are supported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kyanite.activities import ACTIVITIES
+from kyanite.connections import CONNECTIONS
+from kyanite.definitions.check import Supported, check
+from kyanite.definitions.model import Factory, Pipeline, Resource
+from kyanite.definitions.problem import Problem
+from kyanite.engine.control import CONTROL_ACTIVITIES
+from kyanite.errors import DefinitionError
+from kyanite.movement.formats import FORMATS
+
+Json = Any
+
+
+def supported_kinds() -> Supported:
+    """What the registries hold."""
+    return Supported(
+        activities=frozenset({*ACTIVITIES, *CONTROL_ACTIVITIES}),
+        datasets=frozenset(FORMATS),
+        linked_services=frozenset({*CONNECTIONS, "AzureBatch"}),
+    )
+
+
+def check_factory(factory: Factory) -> list[Problem]:
+    """Every problem of a factory, errors and warnings; nothing is executed."""
+    return check(factory, supported=supported_kinds())
+
+
+def refuse_broken(factory: Factory, pipeline: Pipeline) -> None:
+    """Raise DefinitionError when what a pipeline uses has errors; problems elsewhere do not matter for its run."""
+    used = {resource.place for resource in reachable(factory, pipeline)}
+    errors = [problem for problem in check_factory(factory) if problem.severity == "error" and problem.file in used]
+    if not errors:
+        return
+    lines = [f"{problem.file} {problem.path}: {problem.message} {problem.cure}".strip() for problem in errors]
+    raise DefinitionError(
+        f"Pipeline '{pipeline.name}' cannot run, {len(errors)} problem{'s' if len(errors) > 1 else ''}:\n  "
+        + "\n  ".join(lines)
+    )
+
+
+def reachable(factory: Factory, pipeline: Pipeline) -> list[Resource]:
+    """The pipeline and all resources that it refers to, directly or not."""
+    found: dict[tuple[str, str], Resource] = {}
+    queue: list[Resource] = [pipeline]
+    while queue:
+        resource = queue.pop()
+        key = (resource.kind, resource.name.casefold())
+        if key in found:
+            continue
+        found[key] = resource
+        queue.extend(_referred(factory, resource.properties))
+    return list(found.values())
+
+
+def _referred(factory: Factory, value: Json) -> Iterator[Resource]:
+    if isinstance(value, dict):
+        target = _target(factory, value)
+        if target is not None:
+            yield target
+        for item in value.values():
+            yield from _referred(factory, item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _referred(factory, item)
+
+
+def _target(factory: Factory, reference: Mapping[str, Json]) -> Resource | None:
+    kinds: dict[str, Mapping[str, Resource]] = {
+        "DatasetReference": factory.datasets,
+        "LinkedServiceReference": factory.linked_services,
+        "PipelineReference": factory.pipelines,
+    }
+    name, kind = reference.get("referenceName"), reference.get("type")
+    named = kinds.get(kind) if isinstance(kind, str) else None
+    return named[name] if named is not None and isinstance(name, str) and name in named else None
