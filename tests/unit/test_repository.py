@@ -6,12 +6,16 @@ import ast
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from kyanite.cli.main import root
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / "src" / "kyanite"
@@ -216,3 +220,32 @@ def test_generated_pages_say_what_the_code_says() -> None:
     command = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def written_commands() -> Iterator[tuple[str, list[str]]]:
+    """Each line of a fenced block of a document that begins with `kyanite`: the document and the words after it."""
+    for path in [path for path in tracked_files() if path.suffix == ".md"]:
+        for block in re.findall(r"^```\w*\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+            for line in block.splitlines():
+                if line.startswith("kyanite "):
+                    yield str(path.relative_to(ROOT)), shlex.split(line, comments=True)[1:]
+
+
+def test_documents_name_only_commands_and_options_that_exist() -> None:
+    wrong, seen = [], 0
+    for path, words in written_commands():
+        seen += 1
+        command: click.Command = root
+        context = click.Context(command)
+        for word in words:
+            if isinstance(command, click.Group) and not word.startswith("-"):
+                found = command.get_command(context, word)
+                if found is None:
+                    wrong.append(f"{path}: kyanite {' '.join(words)}: no command {word}")
+                    break
+                command = found
+        options = {name for parameter in command.get_params(context) for name in parameter.opts}
+        used = {word.partition("=")[0] for word in words if word.startswith("-")}
+        wrong += [f"{path}: kyanite {' '.join(words)}: no option {name}" for name in sorted(used - options)]
+    assert seen > 5
+    assert wrong == []
