@@ -1,0 +1,299 @@
+"""The footer of a parquet file: what its column chunks are and where they lie.
+
+Field numbers are those of parquet-format's `parquet.thrift`.
+"""
+
+from __future__ import annotations
+
+import re
+import struct as packing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from kyanite import limits
+from kyanite.errors import DataError, LimitError, UnsupportedError
+from kyanite.parquet.model import Source
+from kyanite.parquet.thrift import (
+    BINARY,
+    Struct,
+    bytes_of,
+    decode,
+    encode,
+    number_of,
+    struct_of,
+    structs_of,
+    texts_of,
+    uncollected,
+)
+
+MAGIC = b"PAR1"
+ENCRYPTED_MAGIC = b"PARE"
+TAIL_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One column as stored: physical type (0 BOOLEAN .. 7 FIXED_LEN_BYTE_ARRAY), length in bytes when fixed, depths."""
+
+    path: tuple[str, ...]
+    type: int
+    length: int
+    max_definition: int
+    max_repetition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One column of one row group: bytes `start` .. `start + size` of the file."""
+
+    struct: Struct
+    start: int
+    size: int
+
+    @property
+    def meta(self) -> Struct:
+        """The chunk's ColumnMetaData."""
+        return struct_of(self.struct, 3)
+
+    @property
+    def codec(self) -> int:
+        """The compression codec's number."""
+        return number_of(self.meta, 4)
+
+    @property
+    def values(self) -> int:
+        """Number of values, nulls included."""
+        return number_of(self.meta, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Some consecutive rows of the file, column by column."""
+
+    struct: Struct
+    rows: int
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the column chunks, without indexes and footer."""
+        return sum(chunk.size for chunk in self.chunks)
+
+    @property
+    def index_size(self) -> int:
+        """Bytes of page indexes and bloom filters that the footer tells the length of."""
+        return sum(
+            number_of(chunk.struct, 5, 0) + number_of(chunk.struct, 7, 0) + number_of(chunk.meta, 15, 0)
+            for chunk in self.chunks
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """A parquet file's FileMetaData (`struct`), checked against the file's size."""
+
+    name: str
+    size: int
+    length: int
+    struct: Struct
+    rows: int
+    leaves: tuple[Leaf, ...]
+    row_groups: tuple[RowGroup, ...]
+    schema_key: bytes = field(repr=False)
+
+    @property
+    def created_by(self) -> str:
+        """The program that wrote the file; readers decide on work-arounds by it."""
+        return bytes_of(self.struct, 6).decode("utf-8", "replace")
+
+    @property
+    def undersized_chunks(self) -> bool:
+        """Whether the footer may understate chunk sizes: parquet-cpp before 1.2.9 (PARQUET-816)."""
+        found = re.match(r"parquet-cpp(?: version)? (\d+)\.(\d+)\.(\d+)", self.created_by)
+        return bool(found) and tuple(int(part) for part in found.groups()) < (1, 2, 9)  # type: ignore[union-attr]
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Data errors raised inside get the file's name as their place."""
+    try:
+        yield
+    except DataError as error:
+        if error.where is not None:
+            raise
+        raise DataError(error.message, where=name, cure=error.cure) from error
+
+
+def read_exactly(file: BinaryIO, start: int, size: int, name: str) -> bytes:
+    """The bytes `start` .. `start + size` of the file; `DataError` when it ends before."""
+    file.seek(start)
+    pieces = []
+    left = size
+    while left:
+        piece = file.read(left)
+        if not piece:
+            raise DataError(f"The file ends {left} bytes before byte {start + size}.", where=name)
+        pieces.append(bytes(piece))
+        left -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def read_footer(source: Source) -> Footer:
+    """The source's footer; `DataError` for a file that is no whole parquet file, `UnsupportedError` when encrypted."""
+    with source.open() as file:
+        return footer_of(file, source.size, source.name)
+
+
+def footer_of(file: BinaryIO, size: int, name: str) -> Footer:
+    """The footer of an open file of `size` bytes."""
+    if size < 12:
+        raise DataError("The file is empty." if size == 0 else "The file is too short for a parquet file.", where=name)
+    if read_exactly(file, 0, 4, name) not in (MAGIC, ENCRYPTED_MAGIC):
+        raise DataError("This is not a parquet file: it does not start with PAR1.", where=name)
+    tail = read_exactly(file, size - min(size, TAIL_BYTES), min(size, TAIL_BYTES), name)
+    length, magic = packing.unpack("<I4s", tail[-8:])
+    if magic == ENCRYPTED_MAGIC:
+        raise _encrypted(name)
+    if magic != MAGIC:
+        raise DataError("The file does not end with a parquet footer: it is cut off or no parquet file.", where=name)
+    if length > limits.PARQUET_FOOTER_BYTES:
+        raise LimitError(f"The footer has {length} bytes, more than {limits.PARQUET_FOOTER_BYTES}.", where=name)
+    if length > size - 12:
+        raise DataError("The parquet footer is larger than the file.", where=name)
+    data = tail[-8 - length : -8] if length + 8 <= len(tail) else read_exactly(file, size - 8 - length, length, name)
+    return parse_footer(data, size, name)
+
+
+def parse_footer(data: bytes, size: int, name: str) -> Footer:
+    """The footer made of these thrift bytes, the last ones of a file of `size` bytes."""
+    with naming(name), uncollected():
+        struct, _ = decode(data)
+        if 8 in struct:
+            raise _encrypted(name)
+        leaves = _leaves(structs_of(struct, 2))
+        rows = number_of(struct, 3)
+        data_end = size - 8 - len(data)
+        groups = tuple(_row_group(group, leaves, data_end, name) for group in structs_of(struct, 4))
+        if not 0 <= rows <= limits.PARQUET_ROWS:
+            raise LimitError(f"The footer claims {rows} rows; up to {limits.PARQUET_ROWS} are read.", where=name)
+        if sum(group.rows for group in groups) != rows:
+            raise DataError(f"The row groups do not hold the {rows} rows that the footer claims.")
+        if sum(group.size for group in groups) > data_end:
+            raise DataError("The column chunks overlap: together they are larger than the file.")
+        key = encode({field: struct[field] for field in (2, 7) if field in struct})
+        return Footer(name, size, len(data), struct, rows, leaves, groups, key)
+
+
+def _encrypted(name: str) -> UnsupportedError:
+    return UnsupportedError(
+        "The parquet file is encrypted; only files that are not encrypted are read.",
+        where=name,
+        cure="Decrypt it first.",
+    )
+
+
+def _row_group(struct: Struct, leaves: tuple[Leaf, ...], data_end: int, name: str) -> RowGroup:
+    rows = number_of(struct, 3)
+    if rows < 0:
+        raise DataError("A row group has a negative number of rows.")
+    chunks = tuple(_chunk(chunk, data_end, name) for chunk in structs_of(struct, 1))
+    if len(chunks) != len(leaves):
+        raise DataError(f"A row group has {len(chunks)} columns, the schema has {len(leaves)}.")
+    for chunk, leaf in zip(chunks, leaves, strict=True):
+        if leaf.max_repetition == 0 and chunk.values != rows:
+            raise DataError(f"Column {'.'.join(leaf.path)} has {chunk.values} values in a row group of {rows} rows.")
+    return RowGroup(struct, rows, chunks)
+
+
+def _chunk(struct: Struct, data_end: int, name: str) -> Chunk:
+    if 8 in struct or 9 in struct:
+        raise _encrypted(name)
+    if bytes_of(struct, 1):
+        raise UnsupportedError(
+            "The data lies in other files; only parquet files that hold their own data are read.", where=name
+        )
+    meta = struct_of(struct, 3)
+    start = number_of(meta, 9)
+    dictionary = number_of(meta, 11, 0)
+    if 0 < dictionary < start:
+        start = dictionary
+    size = number_of(meta, 7)
+    if size < 0 or start < 4 or start + size > data_end:
+        raise DataError("A column chunk lies outside the file's data: the file is cut off or corrupt.")
+    for place in (struct.get(4), struct.get(6), meta.get(14)):
+        if place is not None and not 4 <= int(place[1]) <= data_end:
+            raise DataError("An index of a column chunk lies outside the file.")
+    return Chunk(struct, start, size)
+
+
+def _leaves(elements: list[Struct]) -> tuple[Leaf, ...]:
+    """The columns of the flattened schema tree, in order."""
+    if not elements:
+        raise DataError("The footer has no schema.")
+    leaves: list[Leaf] = []
+    open_groups = [(number_of(elements[0], 5, 0), 0, 0, ())]  # children left, definition, repetition, path
+    path: tuple[str, ...]
+    for element in elements[1:]:
+        while open_groups and open_groups[-1][0] == 0:
+            open_groups.pop()
+        if not open_groups:
+            raise DataError("The footer's schema has elements outside its tree.")
+        left, definition, repetition, path = open_groups.pop()
+        open_groups.append((left - 1, definition, repetition, path))
+        kind = number_of(element, 3, 0)
+        definition += kind != 0
+        repetition += kind == 2
+        path = (*path, bytes_of(element, 4).decode("utf-8", "replace"))
+        children = number_of(element, 5, 0)
+        if children:
+            open_groups.append((children, definition, repetition, path))  # type: ignore[arg-type]
+        else:
+            if 1 not in element:
+                continue  # a group without children holds no column
+            leaves.append(Leaf(path, number_of(element, 1), number_of(element, 2, 0), definition, repetition))
+        if len(leaves) > limits.PARQUET_COLUMNS:
+            raise LimitError(f"The file has more than {limits.PARQUET_COLUMNS} columns.")
+    if any(left for left, *_ in open_groups):
+        raise DataError("The footer's schema ends inside its tree.")
+    return tuple(leaves)
+
+
+def moved_chunk(chunk: Chunk, shift: int) -> Struct:
+    """The chunk's ColumnChunk, page offsets moved by `shift` bytes; indexes are left for the writer to place."""
+    struct = dict(chunk.struct)
+    meta = dict(chunk.meta)
+    struct[3] = (struct[3][0], meta)
+    if number_of(struct, 2, 0) > 0:
+        struct[2] = (struct[2][0], struct[2][1] + shift)
+    for number in (9, 10, 11):
+        if number_of(meta, number, 0) > 0:
+            meta[number] = (meta[number][0], meta[number][1] + shift)
+    return struct
+
+
+def without_old_statistics(struct: Struct) -> Struct:
+    """The ColumnChunk without the deprecated `min` and `max`, which readers trust or not by the file's `created_by`."""
+    meta = dict(struct_of(struct, 3))
+    if 12 in meta:
+        statistics = {number: value for number, value in struct_of(meta, 12).items() if number not in (1, 2)}
+        meta[12] = (meta[12][0], statistics)
+    return {**struct, 3: (struct[3][0], meta)}
+
+
+def column_name(leaf: Leaf) -> str:
+    """The column as people write it: `a.b.c`."""
+    return ".".join(leaf.path)
+
+
+def renamed(struct: Struct, path: tuple[str, ...]) -> Struct:
+    """The ColumnChunk with another `path_in_schema`."""
+    meta = dict(struct_of(struct, 3))
+    meta[3] = (meta[3][0], (BINARY, [name.encode() for name in path]))
+    return {**struct, 3: (struct[3][0], meta)}
+
+
+def stored_path(chunk: Chunk) -> tuple[str, ...]:
+    """The chunk's own `path_in_schema`."""
+    return texts_of(chunk.meta, 3)

@@ -1,0 +1,99 @@
+"""Parquet's RLE / bit-packed hybrid, cut without decoding it: runs are shortened, packed groups copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from kyanite.errors import DataError
+from kyanite.parquet.thrift import read_varint, write_varint
+
+MAX_LEVEL_WIDTH = 8
+
+
+def runs(data: bytes, width: int, count: int) -> Iterator[tuple[bool, int, int, int]]:
+    """(packed, values, first byte, end byte) of each run until `count` values are covered."""
+    position = covered = 0
+    step = (width + 7) // 8
+    while covered < count:
+        try:
+            head, position = read_varint(data, position)
+        except IndexError:
+            raise DataError("A page's levels or indices end too early.") from None
+        values = (head >> 1) * 8 if head & 1 else head >> 1
+        size = (head >> 1) * width if head & 1 else step
+        # The last packed run may be cut short by writers that do not pad it.
+        if values == 0 or (position + size > len(data) and not (head & 1 and covered + values >= count)):
+            raise DataError("A page's levels or indices end too early.")
+        yield bool(head & 1), min(values, count - covered), position, position + size
+        covered += values
+        position += size
+
+
+def cut(data: bytes, width: int, count: int, first: int, last: int) -> bytes:
+    """Values `first` .. `last` of the `count` values in `data`, in the same encoding."""
+    out = bytearray()
+    start = 0
+    for packed, values, begin, end in runs(data, width, count):
+        low, high = max(first - start, 0), min(last - start, values)
+        start += values
+        if low >= high:
+            continue
+        if packed:
+            _cut_packed(out, data[begin:end].ljust(end - begin, b"\0"), width, low, high)
+        else:
+            write_varint(out, (high - low) << 1)
+            out += data[begin:end]
+        if start >= last:
+            break
+    return bytes(out)
+
+
+def _cut_packed(out: bytearray, packed: bytes, width: int, low: int, high: int) -> None:
+    """Packed groups are byte aligned every 8 values; up to 7 values before the first whole group become runs of one."""
+    head = min(high, -(-low // 8) * 8)
+    if low < head:
+        group = int.from_bytes(packed[low // 8 * width : (low // 8 + 1) * width], "little")
+        for index in range(low % 8, low % 8 + head - low):
+            write_varint(out, 1 << 1)
+            value = group >> (index * width) & ((1 << width) - 1)
+            out += value.to_bytes((width + 7) // 8, "little")
+    if head < high:
+        groups = -(-(high - head) // 8)
+        write_varint(out, groups << 1 | 1)
+        out += packed[head // 8 * width : (head // 8 + groups) * width]
+
+
+def levels(data: bytes, width: int, count: int) -> bytes:
+    """`count` levels of `width` bits (at most 8), one per byte."""
+    out = bytearray()
+    for packed, values, begin, end in runs(data, width, count):
+        if packed:
+            out += _unpack(data[begin:end].ljust(end - begin, b"\0"), width)[:values]
+        else:
+            out += data[begin : begin + 1] * values
+    return bytes(out)
+
+
+def _unpack(data: bytes, width: int) -> bytes:
+    if width == 8:
+        return data
+    if width in (1, 2, 4):
+        return b"".join(map(_table(width, 8).__getitem__, data))
+    if width == 3:
+        table = _table(3, 12)
+        triples = (int.from_bytes(data[index : index + 3], "little") for index in range(0, len(data), 3))
+        return b"".join(table[triple & 4095] + table[triple >> 12] for triple in triples)
+    mask = (1 << width) - 1
+    out = bytearray()
+    for index in range(0, len(data), width):
+        group = int.from_bytes(data[index : index + width], "little")
+        out += bytes(group >> shift & mask for shift in range(0, 8 * width, width))
+    return bytes(out)
+
+
+@cache
+def _table(width: int, bits: int) -> tuple[bytes, ...]:
+    """The values packed in each number of `bits` bits."""
+    mask = (1 << width) - 1
+    return tuple(bytes(number >> shift & mask for shift in range(0, bits, width)) for number in range(1 << bits))

@@ -1,0 +1,247 @@
+"""One data page cut at rows: levels and values keep their encodings, only the page's own bytes are made anew."""
+
+from __future__ import annotations
+
+import struct as packing
+import zlib
+from dataclasses import dataclass
+
+from kyanite import limits
+from kyanite.errors import DataError, UnsupportedError
+from kyanite.parquet import delta, hybrid
+from kyanite.parquet.footer import Leaf
+from kyanite.parquet.thrift import FALSE, I32, STRUCT, TRUE, Struct, encode, number_of, struct_of
+
+DATA_PAGE, DATA_PAGE_V2 = 0, 3
+BOOLEAN, INT32, INT64, INT96, FLOAT, DOUBLE, BYTE_ARRAY, FIXED = range(8)
+WIDTHS = {INT32: 4, INT64: 8, INT96: 12, FLOAT: 4, DOUBLE: 8}
+PLAIN, PLAIN_DICTIONARY, RLE = 0, 2, 3
+DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY, RLE_DICTIONARY, BYTE_STREAM_SPLIT = range(5, 10)
+CODECS = {0: None, 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
+
+
+class NotCuttable(UnsupportedError):
+    """The page cannot be cut as it is: its row group has to be encoded anew first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A page's parts, decompressed: encoded levels (empty where the column has none) and values."""
+
+    repetition: bytes
+    definition: bytes
+    values: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CutPage:
+    """A new page: header and body as written, its size decompressed (header included) and its number of values."""
+
+    data: bytes
+    uncompressed: int
+    values: int
+
+
+def data_header(header: Struct) -> Struct:
+    """The DataPageHeader or DataPageHeaderV2 of a data page."""
+    return struct_of(header, 5 if number_of(header, 1) == DATA_PAGE else 8)
+
+
+def encoding_of(header: Struct) -> int:
+    """The encoding of a data page's values."""
+    return number_of(data_header(header), 2 if number_of(header, 1) == DATA_PAGE else 4)
+
+
+def decompress(data: bytes, size: int, codec: int) -> bytes:
+    """The data decompressed to `size` bytes."""
+    import pyarrow as pa
+
+    if codec not in CODECS:
+        raise NotCuttable(f"Pages compressed with codec {codec} are not cut.")
+    if not 0 <= size <= limits.PARQUET_PAGE_BYTES:
+        raise DataError(f"A page claims {size} bytes decompressed; up to {limits.PARQUET_PAGE_BYTES} are read.")
+    name = CODECS[codec]
+    if name is None:
+        return data
+    try:
+        raw = pa.Codec(name).decompress(data, size).to_pybytes()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"A page cannot be decompressed: {error}") from error
+    return bytes(raw)
+
+
+def _compress(data: bytes, codec: int) -> bytes:
+    import pyarrow as pa
+
+    name = CODECS[codec]
+    return data if name is None else bytes(pa.Codec(name).compress(data).to_pybytes())
+
+
+def open_body(header: Struct, body: bytes, leaf: Leaf, codec: int) -> Body:
+    """The page's body taken apart."""
+    head = data_header(header)
+    if number_of(header, 1) == DATA_PAGE_V2:
+        definition_size, repetition_size = number_of(head, 5), number_of(head, 6)
+        levels = definition_size + repetition_size
+        if min(definition_size, repetition_size) < 0 or levels > len(body):
+            raise DataError("A page's levels are larger than the page.")
+        values = body[levels:]
+        if values and head.get(7, (TRUE, True))[1]:
+            values = decompress(values, number_of(header, 2) - levels, codec)
+        return Body(body[:repetition_size], body[repetition_size:levels], values)
+    raw = decompress(body, number_of(header, 2), codec)
+    repetition = definition = b""
+    if leaf.max_repetition:
+        repetition, raw = _v1_levels(raw, number_of(head, 4))
+    if leaf.max_definition:
+        definition, raw = _v1_levels(raw, number_of(head, 3))
+    return Body(repetition, definition, raw)
+
+
+def _v1_levels(raw: bytes, encoding: int) -> tuple[bytes, bytes]:
+    if encoding != RLE:
+        raise NotCuttable("Pages with the old BIT_PACKED levels are not cut.")
+    if len(raw) < 4:
+        raise DataError("A page ends inside its levels.")
+    end = 4 + packing.unpack_from("<I", raw)[0]
+    if end > len(raw):
+        raise DataError("A page ends inside its levels.")
+    return raw[4:end], raw[end:]
+
+
+def repetition_levels(body: Body, leaf: Leaf, values: int) -> bytes:
+    """The page's repetition levels, one byte each; 0 begins a row."""
+    return _levels(body.repetition, leaf.max_repetition, values)
+
+
+def _levels(data: bytes, most: int, count: int) -> bytes:
+    if most.bit_length() > hybrid.MAX_LEVEL_WIDTH:
+        raise NotCuttable("Columns nested more than 255 deep are not cut.")
+    return hybrid.levels(data, most.bit_length(), count)
+
+
+def cut_page(header: Struct, data: bytes, leaf: Leaf, codec: int, first: int, last: int) -> CutPage:
+    """Rows `first` .. `last` of the page, as a page of the same kind, encoding and codec without statistics."""
+    body = open_body(header, data, leaf, codec)
+    total = number_of(data_header(header), 1)
+    rows = last - first
+    if leaf.max_repetition:
+        starts = repetition_levels(body, leaf, total)
+        if starts[:1] != b"\0":
+            raise NotCuttable("Pages that begin inside a row are not cut.")
+        first, last = _nth_row(starts, first), _nth_row(starts, last)
+    begin, end = first, last
+    if leaf.max_definition:
+        defined = _levels(body.definition, leaf.max_definition, total)
+        begin = defined.count(leaf.max_definition, 0, first)
+        end = begin + defined.count(leaf.max_definition, first, last)
+    new = Body(
+        _cut_levels(body.repetition, leaf.max_repetition, total, first, last),
+        _cut_levels(body.definition, leaf.max_definition, total, first, last),
+        cut_values(body.values, encoding_of(header), leaf, begin, end),
+    )
+    if number_of(header, 1) == DATA_PAGE:
+        return _page_v1(header, new, leaf, codec, last - first)
+    return _page_v2(header, new, codec, last - first, last - first - (end - begin), rows)
+
+
+def _cut_levels(data: bytes, most: int, total: int, first: int, last: int) -> bytes:
+    return hybrid.cut(data, most.bit_length(), total, first, last) if most else b""
+
+
+def _nth_row(starts: bytes, row: int) -> int:
+    """The index of the first value of row `row`; the number of values for the row behind the last one."""
+    position = -1
+    for _ in range(row + 1):
+        position = starts.find(0, position + 1)
+        if position < 0:
+            return len(starts)
+    return position
+
+
+def _page_v1(header: Struct, body: Body, leaf: Leaf, codec: int, values: int) -> CutPage:
+    raw = b""
+    if leaf.max_repetition:
+        raw += packing.pack("<I", len(body.repetition)) + body.repetition
+    if leaf.max_definition:
+        raw += packing.pack("<I", len(body.definition)) + body.definition
+    raw += body.values
+    head = {number: value for number, value in data_header(header).items() if number != 5}
+    head[1] = (I32, values)
+    return _finished({**header, 5: (STRUCT, head)}, _compress(raw, codec), len(raw), values)
+
+
+def _page_v2(header: Struct, body: Body, codec: int, values: int, nulls: int, rows: int) -> CutPage:
+    head = {number: value for number, value in data_header(header).items() if number != 8}
+    packed = body.values
+    if packed and head.get(7, (TRUE, True))[1]:
+        packed = _compress(packed, codec)
+    else:
+        head[7] = (FALSE, False)
+    head[1], head[2], head[3] = (I32, values), (I32, nulls), (I32, rows)
+    head[5], head[6] = (I32, len(body.definition)), (I32, len(body.repetition))
+    levels = body.repetition + body.definition
+    return _finished({**header, 8: (STRUCT, head)}, levels + packed, len(levels) + len(body.values), values)
+
+
+def _finished(header: Struct, data: bytes, uncompressed: int, values: int) -> CutPage:
+    header = {**header, 2: (I32, uncompressed), 3: (I32, len(data))}
+    if 4 in header:
+        checksum = zlib.crc32(data)
+        header[4] = (I32, checksum - (1 << 32) if checksum >> 31 else checksum)
+    head = encode(header)
+    return CutPage(head + data, uncompressed + len(head), values)
+
+
+def cut_values(values: bytes, encoding: int, leaf: Leaf, first: int, last: int) -> bytes:
+    """Values `first` .. `last` (nulls not counted) in the same encoding."""
+    match encoding:
+        case 2 | 8:  # PLAIN_DICTIONARY, RLE_DICTIONARY
+            width = values[0] if values else 0
+            if width > 32:
+                raise DataError(f"A page's dictionary indices have {width} bits.")
+            return bytes([width]) + hybrid.cut(values[1:], width, last, first, last)
+        case 0:
+            return _cut_plain(values, leaf, first, last)
+        case 3 if leaf.type == BOOLEAN:
+            bits = hybrid.cut(values[4:], 1, last, first, last)
+            return packing.pack("<I", len(bits)) + bits
+        case 5 if leaf.type in (INT32, INT64):
+            return delta.cut_integers(values, 8 * WIDTHS[leaf.type], first, last)
+        case 6 if leaf.type == BYTE_ARRAY:
+            return delta.cut_texts(values, first, last)
+        case 7 if leaf.type in (BYTE_ARRAY, FIXED):
+            return delta.cut_prefixed(values, first, last)
+        case 9 if leaf.type not in (BOOLEAN, BYTE_ARRAY):
+            width = WIDTHS.get(leaf.type, leaf.length)
+            count = len(values) // width
+            _check_end(last, count)
+            return b"".join(values[stream * count + first : stream * count + last] for stream in range(width))
+    raise NotCuttable(f"Pages with encoding {encoding} are not cut.")
+
+
+def _check_end(wanted: int, present: int) -> None:
+    if wanted > present:
+        raise DataError("A page holds fewer values than its header says.")
+
+
+def _cut_plain(values: bytes, leaf: Leaf, first: int, last: int) -> bytes:
+    if leaf.type == BOOLEAN:
+        _check_end(last, 8 * len(values))
+        bits = int.from_bytes(values, "little") >> first & ((1 << (last - first)) - 1)
+        return bits.to_bytes((last - first + 7) // 8, "little")
+    if leaf.type != BYTE_ARRAY:
+        width = WIDTHS.get(leaf.type, leaf.length)
+        _check_end(last * width, len(values))
+        return values[first * width : last * width]
+    length_at = packing.Struct("<I").unpack_from
+    position = start = 0
+    try:
+        for index in range(last):
+            if index == first:
+                start = position
+            position += 4 + length_at(values, position)[0]
+    except packing.error:
+        raise DataError("A page's texts end too early.") from None
+    _check_end(position, len(values))
+    return values[start:position] if first < last else b""

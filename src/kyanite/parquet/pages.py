@@ -1,0 +1,174 @@
+"""Page tables: where the pages of a column chunk lie and which rows they hold, read from page headers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import BinaryIO
+
+from kyanite.errors import DataError
+from kyanite.parquet.footer import Chunk, Footer, Leaf, RowGroup, naming, read_exactly
+from kyanite.parquet.page_cut import (
+    DATA_PAGE,
+    DATA_PAGE_V2,
+    NotCuttable,
+    data_header,
+    encoding_of,
+    open_body,
+    repetition_levels,
+)
+from kyanite.parquet.plan import Steps, steps_of_columns
+from kyanite.parquet.thrift import Struct, Truncated, decode, number_of, structs_of, uncollected
+
+DICTIONARY_PAGE = 2
+WINDOW_BYTES = 16 * 1024
+HEADER_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: its header at byte `start` of the file, `header_size` bytes of it, then `size` bytes of body."""
+
+    start: int
+    header_size: int
+    size: int
+    uncompressed: int
+    kind: int
+    encoding: int
+    values: int
+    rows: int
+
+    @property
+    def total(self) -> int:
+        """Header and body."""
+        return self.header_size + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class PageTable:
+    """The pages of one column chunk; `first_rows` has one more entry than `pages`: the row group's rows."""
+
+    dictionary: Page | None
+    pages: tuple[Page, ...]
+    first_rows: tuple[int, ...]
+
+
+def page_tables(file: BinaryIO, footer: Footer, group: RowGroup) -> tuple[PageTable, ...]:
+    """The page tables of all columns of a row group; `NotCuttable` when rows and pages cannot be matched."""
+    with naming(footer.name), uncollected():
+        return tuple(
+            _page_table(file, footer, group.rows, chunk, leaf)
+            for chunk, leaf in zip(group.chunks, footer.leaves, strict=True)
+        )
+
+
+def steps_of_tables(tables: Sequence[PageTable], footer_share: int) -> Steps:
+    """The planner's view of a row group's page tables; every slice repeats the dictionaries and its footer's share."""
+    columns = [[(page.rows, page.total) for page in table.pages] for table in tables]
+    return steps_of_columns(columns, dictionary_bytes(tables) + footer_share)
+
+
+def dictionary_bytes(tables: Sequence[PageTable]) -> int:
+    """Bytes of all dictionary pages of a row group."""
+    return sum(table.dictionary.total for table in tables if table.dictionary)
+
+
+class HeaderReader:
+    """Reads page headers of one column chunk through a small window, one read per page for pages larger than it."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int, name: str) -> None:
+        self._file = file
+        self._end = end
+        self._name = name
+        self._start = start
+        self._window = b""
+
+    def read(self, position: int) -> tuple[Struct, int]:
+        """The page header at byte `position` of the file and its size."""
+        size = WINDOW_BYTES
+        while True:
+            offset = position - self._start
+            if 0 <= offset < len(self._window):
+                try:
+                    header, end = decode(self._window, offset)
+                    return header, end - offset
+                except Truncated:
+                    if self._start + len(self._window) >= self._end or size > HEADER_BYTES:
+                        raise
+            self._start = position
+            size *= 2
+            self._window = read_exactly(self._file, position, min(size, self._end - position), self._name)
+
+
+def _page_table(file: BinaryIO, footer: Footer, rows: int, chunk: Chunk, leaf: Leaf) -> PageTable:
+    end = chunk.start + chunk.size
+    reader = HeaderReader(file, chunk.start, end, footer.name)
+    first_rows = _indexed_rows(file, footer, chunk) if leaf.max_repetition else {}
+    dictionary: Page | None = None
+    pages: list[Page] = []
+    position = chunk.start
+    values = 0
+    while position < end and values < chunk.values:
+        header, header_size = reader.read(position)
+        page = _page(header, header_size, position)
+        if page.size < 0 or position + page.total > end:
+            raise DataError("A page reaches beyond its column chunk.")
+        if page.kind == DICTIONARY_PAGE:
+            dictionary = page
+        elif page.kind in (DATA_PAGE, DATA_PAGE_V2):
+            if page.rows < 0 and not first_rows:
+                page = _with_rows(page, _count_rows(file, footer, chunk, leaf, header, page))
+            pages.append(page)
+            values += page.values
+        position += page.total
+    if first_rows:
+        pages = _with_indexed_rows(pages, first_rows, rows)
+    starts = tuple(accumulate((page.rows for page in pages), initial=0))
+    if starts[-1] != rows or values != chunk.values or any(page.rows < 0 for page in pages):
+        raise NotCuttable("The pages' rows do not add up to the row group's.", where=footer.name)
+    return PageTable(dictionary, tuple(pages), starts)
+
+
+def _page(header: Struct, header_size: int, start: int) -> Page:
+    """The page as its header tells; rows -1 when only its levels know (a nested column's v1 page)."""
+    kind = number_of(header, 1)
+    size, uncompressed = number_of(header, 3), number_of(header, 2)
+    if kind not in (DATA_PAGE, DATA_PAGE_V2):
+        return Page(start, header_size, size, uncompressed, kind, 0, 0, 0)
+    head = data_header(header)
+    values = number_of(head, 1)
+    if values < 0:
+        raise DataError("A page has a negative number of values.")
+    rows = number_of(head, 3) if kind == DATA_PAGE_V2 else -1
+    return Page(start, header_size, size, uncompressed, kind, encoding_of(header), values, rows)
+
+
+def _with_rows(page: Page, rows: int) -> Page:
+    return Page(page.start, page.header_size, page.size, page.uncompressed, page.kind, page.encoding, page.values, rows)
+
+
+def _count_rows(file: BinaryIO, footer: Footer, chunk: Chunk, leaf: Leaf, header: Struct, page: Page) -> int:
+    if leaf.max_repetition == 0:
+        return page.values
+    data = read_exactly(file, page.start + page.header_size, page.size, footer.name)
+    starts = repetition_levels(open_body(header, data, leaf, chunk.codec), leaf, page.values)
+    if starts[:1] != b"\0":
+        raise NotCuttable("Pages that begin inside a row are not cut.", where=footer.name)
+    return starts.count(0)
+
+
+def _indexed_rows(file: BinaryIO, footer: Footer, chunk: Chunk) -> dict[int, int]:
+    """Page start -> first row, from the chunk's OffsetIndex (its pages begin with rows); empty without one."""
+    size = number_of(chunk.struct, 5, 0)
+    if size <= 0:
+        return {}
+    index, _ = decode(read_exactly(file, number_of(chunk.struct, 4), size, footer.name))
+    return {number_of(page, 1): number_of(page, 3) for page in structs_of(index, 1)}
+
+
+def _with_indexed_rows(pages: Sequence[Page], first_rows: dict[int, int], rows: int) -> list[Page]:
+    if any(page.start not in first_rows for page in pages):
+        raise NotCuttable("The offset index does not list all pages.")
+    starts = [*(first_rows[page.start] for page in pages), rows]
+    return [_with_rows(page, starts[index + 1] - starts[index]) for index, page in enumerate(pages)]

@@ -1,0 +1,222 @@
+"""Which rows go into which part: contiguous, complete, as few parts as the capacity allows, as equal as can be.
+
+Sizes are arithmetic: whole row groups from the footer, cut ones from their page tables, piecewise linear between pages.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+BISECTIONS = 26
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A row group: its rows (at least one) and all bytes it adds to a part when it goes there whole."""
+
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Sizes of slices of a row group: rows a..b take `fixed` + the difference of `sizes` interpolated at b and a.
+
+    `rows` rises strictly from 0 to the group's rows; `sizes[0]` is 0; `fixed` is what every slice pays again.
+    """
+
+    rows: Sequence[int]
+    sizes: Sequence[float]
+    fixed: float
+
+    def size_at(self, row: int) -> float:
+        """Bytes of the first `row` rows."""
+        index = bisect_left(self.rows, row)
+        if self.rows[index] == row:
+            return self.sizes[index]
+        below, above = self.rows[index - 1], self.rows[index]
+        step = self.sizes[index] - self.sizes[index - 1]
+        return self.sizes[index - 1] + step * (row - below) / (above - below)
+
+    def row_at(self, size: float) -> int:
+        """The largest row whose bytes are not above `size`."""
+        index = bisect_right(self.sizes, size)
+        if index >= len(self.sizes):
+            return self.rows[-1]
+        if index == 0:
+            return 0
+        below, above = self.sizes[index - 1], self.sizes[index]
+        rows = self.rows[index] - self.rows[index - 1]
+        return self.rows[index - 1] + int(rows * (size - below) / (above - below))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows `first` .. `last` (exclusive) of row group `group`."""
+
+    group: int
+    first: int
+    last: int
+
+
+Part = tuple[Piece, ...]
+StepsOf = Callable[[int], Steps]
+Cut = tuple[int, int]  # row group, row in it; (g, 0) is the boundary before group g
+
+
+class Planner:
+    """Plans parts over a fixed list of row groups; `steps_of` is asked only for row groups under a cut."""
+
+    def __init__(self, groups: Sequence[Group], steps_of: StepsOf, base: float) -> None:
+        self._groups = groups
+        self._steps_of = steps_of
+        self._base = base
+        self._sizes = [0, *accumulate(group.size for group in groups)]
+        self._rows = [0, *accumulate(group.rows for group in groups)]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all row groups."""
+        return self._rows[-1]
+
+    def by_bytes(self, capacity: float, start: int = 0, first_rows: int | None = None) -> tuple[Part, ...]:
+        """Parts of at most `capacity` bytes from row `start` on, where one row is the least a part can hold.
+
+        First greedily, to know how few parts are enough; then with the smallest capacity that still gives that few.
+        `first_rows` limits the first part: it has been measured to be larger than the arithmetic said.
+        """
+        best = self._fill(capacity, start, first_rows, None) or []
+        count = len(best)
+        low, high = self._left_of(start) / (count + 1), capacity
+        for _ in range(BISECTIONS):
+            if high - low < max(64.0, capacity * 1e-5):
+                break
+            middle = (low + high) / 2
+            cuts = self._fill(middle, start, first_rows, count)
+            if cuts is None:
+                low = middle
+            else:
+                best, high = cuts, middle
+        return self._parts(best, start)
+
+    def by_parts(self, count: int) -> tuple[Part, ...]:
+        """`count` parts of bytes as equal as can be; fewer only when there are fewer rows."""
+        low, high = 0.0, self._base + self._left_of(0) * 2.0
+        best = self._fill(high, 0, None, None) or []
+        for _ in range(2 * BISECTIONS):
+            if high - low < 64.0:
+                break
+            middle = (low + high) / 2
+            cuts = self._fill(middle, 0, None, count)
+            if cuts is None:
+                low = middle
+            else:
+                best, high = cuts, middle
+        rows = sorted({0, *(self._row(cut) for cut in best), self.rows})
+        while len(rows) - 1 < min(count, self.rows):
+            widest = max(range(len(rows) - 1), key=lambda index: rows[index + 1] - rows[index])
+            rows.insert(widest + 1, (rows[widest] + rows[widest + 1]) // 2)
+        return self._between(rows)
+
+    def by_rows(self, count: int, start: int = 0) -> tuple[Part, ...]:
+        """Parts of exactly `count` rows; the last one has the rest."""
+        return self._between([*range(start, self.rows, count), self.rows])
+
+    def _left_of(self, start: int) -> float:
+        group, row = self._cut(start)
+        done = self._sizes[group] + (self._steps_of(group).size_at(row) if row else 0.0)
+        return max(1.0, self._sizes[-1] - done)
+
+    def _cut(self, row: int) -> Cut:
+        group = min(bisect_right(self._rows, row) - 1, len(self._groups))
+        return group, row - self._rows[group]
+
+    def _row(self, cut: Cut) -> int:
+        return self._rows[cut[0]] + cut[1]
+
+    def _fill(self, capacity: float, start: int, first_rows: int | None, most: int | None) -> list[Cut] | None:
+        """Ends of greedily filled parts, the last one the data's end; None when that takes more than `most` parts."""
+        end = (len(self._groups), 0)
+        position = self._cut(start)
+        cuts: list[Cut] = []
+        while position < end:
+            if most is not None and len(cuts) == most:
+                return None
+            position = self._next_cut(position, capacity - self._base)
+            if not cuts and first_rows is not None:
+                position = min(position, self._cut(start + first_rows))
+            cuts.append(position)
+        return cuts
+
+    def _next_cut(self, position: Cut, room: float) -> Cut:
+        """Where the part that begins at `position` ends: behind it by at least one row."""
+        group, row = position
+        begin = self._row(position)
+        if row:
+            steps = self._steps_of(group)
+            done = steps.size_at(row)
+            rest = steps.size_at(self._groups[group].rows) - done + steps.fixed
+            if rest > room:
+                return self._cut(max(begin + 1, self._rows[group] + steps.row_at(room - steps.fixed + done)))
+            room -= rest
+            group += 1
+        whole = bisect_right(self._sizes, self._sizes[group] + room, lo=group) - 1
+        whole = max(whole, group)
+        if whole >= len(self._groups):
+            return len(self._groups), 0
+        room -= self._sizes[whole] - self._sizes[group]
+        steps = self._steps_of(whole)
+        inside = steps.row_at(room - steps.fixed) if room > steps.fixed else 0
+        inside = min(inside, self._groups[whole].rows - 1)
+        return self._cut(max(begin + 1, self._rows[whole] + inside))
+
+    def _parts(self, cuts: Sequence[Cut], start: int) -> tuple[Part, ...]:
+        return self._between([start, *(self._row(cut) for cut in cuts)])
+
+    def _between(self, rows: Sequence[int]) -> tuple[Part, ...]:
+        return tuple(self._pieces(first, last) for first, last in pairwise(rows) if last > first)
+
+    def _pieces(self, first: int, last: int) -> Part:
+        """Rows `first` .. `last` of all the data as pieces of row groups."""
+        group = bisect_right(self._rows, first) - 1
+        pieces = []
+        while first < last:
+            base = self._rows[group]
+            stop = min(last, self._rows[group + 1])
+            pieces.append(Piece(group, first - base, stop - base))
+            first = stop
+            group += 1
+        return tuple(pieces)
+
+
+def linear_steps(rows: int, size: int) -> Steps:
+    """The estimate for a row group whose pages are not known: every row takes the same."""
+    return Steps((0, rows), (0.0, float(size)), 0.0)
+
+
+def steps_of_columns(columns: Sequence[Sequence[tuple[int, int]]], fixed: float) -> Steps:
+    """The sum of the columns' page tables: each a list of (rows, bytes) per page, all with the same total of rows."""
+    changes: dict[int, float] = {}
+    for pages in columns:
+        row = 0
+        slope = 0.0
+        for rows, size in pages:
+            if rows == 0:
+                continue
+            changes[row] = changes.get(row, 0.0) + size / rows - slope
+            slope = size / rows
+            row += rows
+        changes[row] = changes.get(row, 0.0) - slope
+    total, slope, last = 0.0, 0.0, 0
+    rows_at, sizes_at = [0], [0.0]
+    for row in sorted(changes):
+        if row > last:
+            total += slope * (row - last)
+            rows_at.append(row)
+            sizes_at.append(max(total, sizes_at[-1]))
+            last = row
+        slope += changes[row]
+    return Steps(rows_at, sizes_at, fixed)
