@@ -11,14 +11,13 @@ from kyanite.errors import ExpressionError
 from kyanite.expressions.check import nodes, problem_of
 from kyanite.expressions.functions import find_function
 from kyanite.expressions.functions.arguments import ArgumentRefused
-from kyanite.expressions.functions.string import joined
 from kyanite.expressions.functions.system import names_text, near_text
-from kyanite.expressions.scope import Evaluation, Json, Scope
+from kyanite.expressions.json_text import check_depth, check_result
+from kyanite.expressions.scope import Evaluation, Json, Scope, Thunk
 from kyanite.expressions.syntax import Call, Constant, Literal, Node, Path, Step, Template, parse
 from kyanite.expressions.syntax import Expression as ExpressionTemplate
-from kyanite.expressions.values import check_depth, check_result, find_key, kind_of
+from kyanite.expressions.values import find_key, joined, kind_of
 
-Thunk: TypeAlias = Callable[[Evaluation], Json]
 CARRIER_KEYS = frozenset(("value", "type"))
 TEXT_SHOWN = 200
 
@@ -85,7 +84,7 @@ def _program_of(template: Template) -> Thunk:
             return _thunk(node, text)
         case _:
             parts = [_constant(p) if isinstance(p, str) else _thunk(p, template.text) for p in template.parts]
-            return lambda evaluation: joined(evaluation, [part(evaluation) for part in parts], "")
+            return lambda evaluation: joined([part(evaluation) for part in parts], "", evaluation)
 
 
 def _thunk(node: Node, text: str) -> Thunk:

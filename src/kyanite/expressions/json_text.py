@@ -1,14 +1,16 @@
-"""JSON texts as the service's engine reads them: strict JSON, and the lenient forms authors get away with."""
+"""JSON texts as the service's engine writes and reads them: compact output, strict or lenient input."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from json.encoder import encode_basestring
 
 from kyanite import limits
 from kyanite.errors import ExpressionError
-from kyanite.expressions.scope import MISSING, Json
-from kyanite.expressions.values import check_depth, check_result, whole_characters
+from kyanite.expressions.characters import whole_characters
+from kyanite.expressions.scope import MISSING, Evaluation, Json
 
 _SPACE = re.compile(r"(?:\s++|/\*.*?\*/|//[^\r\n]*+)*+", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")
@@ -16,6 +18,114 @@ _NAME = re.compile(r"[\w$]++")
 _PLAIN = {'"': re.compile(r'[^"\\]*+'), "'": re.compile(r"[^'\\]*+")}
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _WORDS: dict[str, Json] = {"true": True, "false": False, "null": None}
+
+
+def float_text(number: float) -> str:
+    """Shortest round-trip form; exponents from 1E+17 up and below 0.0001."""
+    text = repr(number)
+    if "e" not in text:
+        return text.removesuffix(".0")
+    mantissa, exponent = text.split("e")
+    if exponent == "+16":
+        return str(int(number))
+    return f"{mantissa.removesuffix('.0')}E{exponent}"
+
+
+def check_depth(level: int) -> None:
+    """Refuse containers nested deeper than JSON may be."""
+    if level > limits.JSON_DEPTH:
+        raise ExpressionError(f"The value is nested deeper than {limits.JSON_DEPTH} levels.")
+
+
+def check_result(value: Json) -> None:
+    """Refuse a result whose JSON would be too large or too deep; shared parts count each time they appear."""
+    room = limits.EXPRESSION_RESULT_BYTES
+    waiting: list[tuple[Json, int]] = [(value, 1)]
+    while waiting:
+        part, level = waiting.pop()
+        if isinstance(part, str):
+            room -= len(part) + 2
+        elif isinstance(part, Mapping):
+            check_depth(level)
+            room -= 2 + sum(map(len, part)) + 4 * len(part)
+            waiting.extend((item, level + 1) for item in part.values())
+        elif isinstance(part, list | tuple):
+            check_depth(level)
+            room -= 2 + len(part)
+            waiting.extend((item, level + 1) for item in part)
+        else:
+            room -= 4
+        if room < 0:
+            raise ExpressionError(f"The result is larger than {limits.EXPRESSION_RESULT_BYTES} bytes.")
+
+
+def write(value: Json, evaluation: Evaluation, *, canonical: bool = False) -> str:
+    """Compact JSON: whole doubles keep `.0`, only control characters and quotes are escaped.
+
+    `canonical` sorts the keys, so that equal values give equal texts.
+    """
+    writer = _JsonWriter(canonical)
+    writer.write(value, 1)
+    evaluation.reserve(writer.size)
+    return "".join(writer.pieces)
+
+
+class _JsonWriter:
+    def __init__(self, canonical: bool) -> None:
+        self.canonical = canonical
+        self.pieces: list[str] = []
+        self.size = 0
+
+    def put(self, piece: str) -> None:
+        self.pieces.append(piece)
+        self.size += len(piece)
+        if self.size > limits.EXPRESSION_RESULT_BYTES:
+            raise ExpressionError(f"The JSON text would be larger than {limits.EXPRESSION_RESULT_BYTES} bytes.")
+
+    def write(self, value: Json, level: int) -> None:
+        if isinstance(value, Mapping):
+            self.write_object(value, level)
+        elif isinstance(value, list | tuple):
+            check_depth(level)
+            separator = "["
+            for item in value:
+                self.put(separator)
+                self.write(item, level + 1)
+                separator = ","
+            self.put("]" if value else "[]")
+        else:
+            self.put(_json_scalar(value))
+
+    def write_object(self, value: Mapping[str, Json], level: int) -> None:
+        check_depth(level)
+        separator = "{"
+        for key in sorted(value) if self.canonical else value:
+            self.put(separator)
+            self.put(_json_string(key))
+            self.put(":")
+            self.write(value[key], level + 1)
+            separator = ","
+        self.put("}" if value else "{}")
+
+
+def _json_scalar(value: Json) -> str:
+    if type(value) is str:
+        return _json_string(value)
+    if value is None:
+        return "null"
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is float:
+        text = float_text(value)
+        return text + ".0" if text.lstrip("-").isdigit() else text
+    return str(value)
+
+
+def _json_string(text: str) -> str:
+    quoted: str = encode_basestring(text)
+    if quoted.isascii():
+        return quoted
+    return quoted.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def read(text: str) -> Json:

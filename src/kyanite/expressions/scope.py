@@ -86,3 +86,7 @@ class Evaluation:
     def reserve_items(self, count: int) -> None:
         """Ask before an array of `count` items is built; an item counts as 16 characters."""
         self.reserve(count << 4)
+
+
+Thunk: TypeAlias = Callable[[Evaluation], Json]
+"""A part of an expression, ready to be evaluated: what lazy functions get as arguments."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kyanite.expressions.functions import collection, conversion, logical, math, string, system
+from kyanite.expressions.functions import collection, conversion, date, logical, math, string, system
 from kyanite.expressions.scope import Json
 
 
@@ -36,6 +36,11 @@ class Function:
 FUNCTIONS: dict[str, Function] = {
     "activity": Function(system.activity, 1, 1),
     "add": Function(math.add, 2, 2),
+    "addDays": Function(date.add_days, 2, 3),
+    "addHours": Function(date.add_hours, 2, 3),
+    "addMinutes": Function(date.add_minutes, 2, 3),
+    "addSeconds": Function(date.add_seconds, 2, 3),
+    "addToTime": Function(date.add_to_time, 3, 4),
     "and": Function(logical.and_, 1, None, lazy=True),
     "array": Function(conversion.array, 1, 1),
     "base64": Function(conversion.base64, 1, 1),
@@ -46,11 +51,17 @@ FUNCTIONS: dict[str, Function] = {
     "coalesce": Function(conversion.coalesce, 1, None, lazy=True),
     "concat": Function(string.concat, 1, None),
     "contains": Function(collection.contains, 2, 2),
+    "convertFromUtc": Function(date.convert_from_utc, 2, 3),
+    "convertTimeZone": Function(date.convert_time_zone, 3, 4),
+    "convertToUtc": Function(date.convert_to_utc, 2, 3),
     "createArray": Function(conversion.create_array, 1, None),
+    "dataset": Function(system.dataset, 0, 0),
     "dataUri": Function(conversion.data_uri, 1, 1),
     "dataUriToBinary": Function(conversion.data_uri_to_binary, 1, 1),
     "dataUriToString": Function(conversion.data_uri_to_string, 1, 1),
-    "dataset": Function(system.dataset, 0, 0),
+    "dayOfMonth": Function(date.day_of_month, 1, 1),
+    "dayOfWeek": Function(date.day_of_week, 1, 1),
+    "dayOfYear": Function(date.day_of_year, 1, 1),
     "decodeBase64": Function(conversion.base64_to_string, 1, 1),
     "decodeDataUri": Function(conversion.decode_data_uri, 1, 1),
     "decodeUriComponent": Function(conversion.uri_component_to_string, 1, 1),
@@ -61,6 +72,9 @@ FUNCTIONS: dict[str, Function] = {
     "equals": Function(logical.equals, 2, 2),
     "first": Function(collection.first, 1, 1),
     "float": Function(conversion.float_, 1, 1),
+    "formatDateTime": Function(date.format_date_time, 1, 2),
+    "getFutureTime": Function(date.get_future_time, 2, 3),
+    "getPastTime": Function(date.get_past_time, 2, 3),
     "greater": Function(logical.greater, 2, 2),
     "greaterOrEquals": Function(logical.greater_or_equals, 2, 2),
     "guid": Function(string.guid, 0, 1),
@@ -89,11 +103,16 @@ FUNCTIONS: dict[str, Function] = {
     "replace": Function(string.replace, 3, 3),
     "skip": Function(collection.skip, 2, 2),
     "split": Function(string.split, 2, 2),
+    "startOfDay": Function(date.start_of_day, 1, 2),
+    "startOfHour": Function(date.start_of_hour, 1, 2),
+    "startOfMonth": Function(date.start_of_month, 1, 2),
     "startsWith": Function(string.starts_with, 2, 2),
     "string": Function(conversion.string, 1, 1),
     "sub": Function(math.sub, 2, 2),
     "substring": Function(string.substring, 2, 3),
+    "subtractFromTime": Function(date.subtract_from_time, 3, 4),
     "take": Function(collection.take, 2, 2),
+    "ticks": Function(date.ticks, 1, 1),
     "toLower": Function(string.to_lower, 1, 1),
     "toUpper": Function(string.to_upper, 1, 1),
     "trigger": Function(system.trigger, 0, 0),
@@ -103,6 +122,7 @@ FUNCTIONS: dict[str, Function] = {
     "uriComponent": Function(conversion.uri_component, 1, 1),
     "uriComponentToBinary": Function(conversion.uri_component_to_binary, 1, 1),
     "uriComponentToString": Function(conversion.uri_component_to_string, 1, 1),
+    "utcNow": Function(date.utc_now, 0, 1),
     "variables": Function(system.variables, 1, 1),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kyanite.expressions import values
+from kyanite.expressions import characters, values
 from kyanite.expressions.functions.arguments import (
     ArgumentRefused,
     array,
@@ -13,7 +13,6 @@ from kyanite.expressions.functions.arguments import (
     text,
     text_or_array,
 )
-from kyanite.expressions.functions.string import joined
 from kyanite.expressions.scope import Evaluation, Json
 
 
@@ -46,7 +45,7 @@ def first(evaluation: Evaluation, collection: Json) -> Json:
     """The first item or character; null of an empty array, empty text of an empty one."""
     items = text_or_array(collection)
     if isinstance(items, str):
-        return values.cut(items, 0, 1)
+        return characters.cut(items, 0, 1)
     return items[0] if items else None
 
 
@@ -54,8 +53,8 @@ def last(evaluation: Evaluation, collection: Json) -> Json:
     """The last item or character; null of an empty array, empty text of an empty one."""
     items = text_or_array(collection)
     if isinstance(items, str):
-        size = values.length(items)
-        return values.cut(items, max(size - 1, 0), size)
+        size = characters.length(items)
+        return characters.cut(items, max(size - 1, 0), size)
     return items[-1] if items else None
 
 
@@ -96,24 +95,24 @@ def union(evaluation: Evaluation, *parts: Json) -> Json:
 
 def join(evaluation: Evaluation, items: Json, delimiter: Json) -> str:
     """The text forms of an array's items with a text between them."""
-    return joined(evaluation, array(items), text(delimiter, 1))
+    return values.joined(array(items), text(delimiter, 1), evaluation)
 
 
 def length(evaluation: Evaluation, collection: Json) -> int:
     """Number of items, or of UTF-16 units of a text."""
     items = text_or_array(collection)
-    return values.length(items) if isinstance(items, str) else len(items)
+    return characters.length(items) if isinstance(items, str) else len(items)
 
 
 def skip(evaluation: Evaluation, collection: Json, number: Json) -> Json:
     """All but the first `number` items or characters."""
     items, wanted = text_or_array(collection), count(number, 1)
     evaluation.reserve_items(len(items) >> 4)
-    return values.cut(items, wanted, values.length(items)) if isinstance(items, str) else items[wanted:]
+    return characters.cut(items, wanted, characters.length(items)) if isinstance(items, str) else items[wanted:]
 
 
 def take(evaluation: Evaluation, collection: Json, number: Json) -> Json:
     """The first `number` items or characters, fewer if there are not as many."""
     items, wanted = text_or_array(collection), count(number, 1)
     evaluation.reserve_items(len(items) >> 4)
-    return values.cut(items, 0, wanted) if isinstance(items, str) else items[:wanted]
+    return characters.cut(items, 0, wanted) if isinstance(items, str) else items[:wanted]

@@ -8,11 +8,9 @@ from math import isfinite
 from urllib.parse import quote, unquote_to_bytes
 
 from kyanite.errors import ExpressionError
-from kyanite.expressions import json_text, values
+from kyanite.expressions import characters, json_text, values
 from kyanite.expressions.functions.arguments import ArgumentRefused, text
-from kyanite.expressions.functions.logical import Thunk
-from kyanite.expressions.functions.string import WHITE_SPACE
-from kyanite.expressions.scope import Evaluation, Json
+from kyanite.expressions.scope import Evaluation, Json, Thunk
 from kyanite.expressions.syntax import INTEGER_MAXIMUM, INTEGER_MINIMUM
 
 TEXT_TYPE = "text/plain;charset=utf-8"
@@ -35,17 +33,17 @@ def base64(evaluation: Evaluation, value: Json) -> str:
     """Base64 of a text's UTF-8, of a binary's content, or of a container's JSON."""
     if type(value) is str:
         evaluation.reserve(2 * len(value))
-        return str(values.binary(values.utf8_bytes(value))[values.CONTENT])
+        return str(values.binary(characters.utf8_bytes(value))[values.CONTENT])
     if values.is_binary(value):
         return str(value[values.CONTENT])
     if isinstance(value, dict | list):
-        return base64(evaluation, values.json_text(value, evaluation))
+        return base64(evaluation, json_text.write(value, evaluation))
     raise ArgumentRefused(0, f"A string is expected, not a value of type '{values.kind_of(value)}'.")
 
 
 def base64_to_string(evaluation: Evaluation, value: Json) -> str:
     """Text of base64."""
-    return values.utf8_text(_decoded(evaluation, value))
+    return characters.utf8_text(_decoded(evaluation, value))
 
 
 def base64_to_binary(evaluation: Evaluation, value: Json) -> Json:
@@ -59,14 +57,14 @@ def binary(evaluation: Evaluation, value: Json) -> Json:
         return values.binary(values.binary_content(value))
     whole = values.text_form(value, evaluation)
     evaluation.reserve(2 * len(whole))
-    return values.binary(values.utf8_bytes(whole))
+    return values.binary(characters.utf8_bytes(whole))
 
 
 def bool_(evaluation: Evaluation, value: Json) -> bool:
     """0 is false, other numbers true; of texts only true and false, in any case."""
     if isinstance(value, bool | int | float):
         return value != 0
-    word = text(value).strip(WHITE_SPACE).lower() if value is not None else ""
+    word = text(value).strip(characters.WHITE_SPACE).lower() if value is not None else ""
     if word not in ("true", "false"):
         raise ArgumentRefused(0, _NOT_CONVERTIBLE)
     return word == "true"
@@ -94,7 +92,7 @@ def data_uri_to_binary(evaluation: Evaluation, value: Json) -> Json:
 
 def data_uri_to_string(evaluation: Evaluation, value: Json) -> str:
     """The text in a data URI."""
-    return values.utf8_text(_data_uri_parts(evaluation, value)[1])
+    return characters.utf8_text(_data_uri_parts(evaluation, value)[1])
 
 
 def decode_data_uri(evaluation: Evaluation, value: Json) -> Json:
@@ -104,20 +102,20 @@ def decode_data_uri(evaluation: Evaluation, value: Json) -> Json:
     if kind == values.OCTET_TYPE:
         return values.binary(content, content_type)
     if kind == "application/json":
-        return json(evaluation, values.utf8_text(content))
-    return values.utf8_text(content)
+        return json(evaluation, characters.utf8_text(content))
+    return characters.utf8_text(content)
 
 
 def uri_component(evaluation: Evaluation, value: Json) -> str:
     """Percent-encoded UTF-8 of a text form; ASCII letters, digits and `-_.~` stay."""
     whole = values.text_form(value, evaluation)
     evaluation.reserve(9 * len(whole))
-    return quote(values.utf8_bytes(whole), safe="")
+    return quote(characters.utf8_bytes(whole), safe="")
 
 
 def uri_component_to_string(evaluation: Evaluation, value: Json) -> str:
     """Text of percent-encoded UTF-8; `+` is a blank."""
-    return values.utf8_text(_unquoted(evaluation, text(value).replace("+", " ")))
+    return characters.utf8_text(_unquoted(evaluation, text(value).replace("+", " ")))
 
 
 def uri_component_to_binary(evaluation: Evaluation, value: Json) -> Json:
@@ -182,12 +180,12 @@ def _data_uri_parts(evaluation: Evaluation, value: Json) -> tuple[str, bytes]:
 
 def _unquoted(evaluation: Evaluation, whole: str) -> bytes:
     evaluation.reserve(3 * len(whole))
-    return unquote_to_bytes(values.utf8_bytes(whole))
+    return unquote_to_bytes(characters.utf8_bytes(whole))
 
 
 def _number_text(value: Json) -> str:
     if type(value) is str:
-        match = _NUMBER.fullmatch(value.strip(WHITE_SPACE))
+        match = _NUMBER.fullmatch(value.strip(characters.WHITE_SPACE))
         if match and (match[1] or (match[2] or "").strip(".")) and len(value) <= 400:
             return match[0].replace(",", "")
     raise ArgumentRefused(0, _NOT_CONVERTIBLE)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from kyanite.expressions import values
 from kyanite.expressions.functions.arguments import ArgumentRefused, boolean
 from kyanite.expressions.ordering import order_key
-from kyanite.expressions.scope import Evaluation, Json
-
-Thunk: TypeAlias = Callable[[Evaluation], Json]
+from kyanite.expressions.scope import Evaluation, Json, Thunk
 
 
 def and_(evaluation: Evaluation, *conditions: Thunk) -> bool:
