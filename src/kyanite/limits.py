@@ -7,6 +7,11 @@ DOCUMENT_BYTES = 8 * 1024 * 1024
 JSON_DEPTH = 64
 JSON_KEYS = 100_000
 
+# templates
+TEMPLATE_RESOURCES = 5_000
+TEMPLATE_COPIES = 800  # ARM's own limit of one copy loop
+TEMPLATE_NESTED = 5
+
 # expressions: text and tree are checked while parsing, fuel and size before a value is built
 EXPRESSION_CHARACTERS = 32 * 1024
 EXPRESSION_NODES = 10_000

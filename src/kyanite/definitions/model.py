@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from kyanite.definitions.activity import (
     Activity,
@@ -22,6 +21,7 @@ from kyanite.definitions.activity import (
 )
 from kyanite.definitions.names import Names
 from kyanite.definitions.problem import Problem
+from kyanite.expressions.scope import MISSING, Missing
 
 __all__ = [
     "ARM_SEGMENTS",
@@ -44,18 +44,6 @@ __all__ = [
 
 Json = Any
 
-
-class Missing(Enum):
-    """The type of `MISSING`."""
-
-    MISSING = "MISSING"
-
-    def __bool__(self) -> bool:
-        return False
-
-
-MISSING: Final = Missing.MISSING
-"""Stands for "no value given" where null is a value."""
 
 # kind (= folder in git) -> type below Microsoft.DataFactory/factories
 ARM_SEGMENTS: Mapping[str, str] = {
