@@ -88,7 +88,7 @@ def examples_folder() -> Path:
 
 def _demo(session: Session, number: int, target_mb: int) -> int:
     from kyanite.runtime.monitor import activity_runs, pipeline_run
-    from kyanite.runtime.worker import start_run
+    from kyanite.runtime.start import start_run
 
     folder = examples_folder()
     say = _Steps(session)

@@ -105,7 +105,8 @@ def show_error(error: KyaniteError, session: Session) -> None:
         session.echo(f"  {visible(error.cure)}", err=True)
     if session.as_json:
         details = {"code": error.error_code, "message": error.message, "where": error.where, "cure": error.cure}
-        session.print_json({"error": details})
+        position = {"position": error.position} if isinstance(error, ExpressionError) else {}
+        session.print_json({"error": details | position})
 
 
 def caret(text: str, position: int, width: int = 100) -> str:

@@ -18,7 +18,7 @@ from kyanite.cli.session import Session, visible
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kyanite.runs import StoredEvent
+    from kyanite.runs.store import StoredEvent
 
 PROGRESS_SECONDS = 2.0  # between two plain progress lines of one activity
 ROWS_SHOWN = 30  # of a live table; finished rows above it are counted only

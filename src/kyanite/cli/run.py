@@ -47,7 +47,7 @@ def run(
     quiet: bool,
 ) -> int:
     """Run PIPELINE until it ends; the exit code is 0 only when it Succeeded."""
-    from kyanite.runtime.worker import start_run
+    from kyanite.runtime.start import start_run
 
     definitions = chosen_factory(session, factory)
     found = definitions.pipelines[pipeline]

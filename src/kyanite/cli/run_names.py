@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from kyanite.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
+    from kyanite.runs.store import RunSummary
     from kyanite.runtime.workspace import Workspace
 
 LATEST = "latest"
-SEARCHED = 10_000
+PAGE = 500
 
 
 def full_run_id(workspace: Workspace, text: str) -> str:
@@ -19,29 +21,34 @@ def full_run_id(workspace: Workspace, text: str) -> str:
 
     NotFoundError when there is none, ConflictError when there are several.
     """
-    from kyanite.runtime.monitor import list_runs
-
     if text.casefold() == LATEST:
-        newest = list_runs(workspace, limit=SEARCHED)
-        if not newest:
+        newest = next((run for run in all_runs(workspace) if run.parent_run_id is None), None)
+        if newest is None:
             raise NotFoundError("Nothing has run in this workspace yet.", cure="Start a run: kyanite run PIPELINE")
-        return str(next((run for run in newest if not started_by_run(run)), newest[0])["runId"])
-    known = [str(run["runId"]) for run in list_runs(workspace, limit=SEARCHED)]
-    return matching(text, known)
+        return newest.run_id
+    exact = workspace.store.summary(text)
+    if exact is not None:
+        return exact.run_id
+    wanted = text.casefold()
+    found = (run.run_id for run in all_runs(workspace) if wanted and run.run_id.casefold().startswith(wanted))
+    return the_only_one(text, list(islice(found, 6)))
 
 
-def matching(text: str, known: list[str]) -> str:
-    """The one id that is, or begins with, a text."""
-    found = [run_id for run_id in known if run_id.casefold().startswith(text.casefold())]
-    exact = [run_id for run_id in found if run_id.casefold() == text.casefold()]
-    if exact or len(found) == 1:
-        return (exact or found)[0]
+def all_runs(workspace: Workspace) -> Iterator[RunSummary]:
+    """All runs, newest first, read page by page."""
+    from kyanite.runs.store import RunQuery
+
+    after: int | None = None
+    while page := workspace.store.runs(RunQuery(limit=PAGE, after=after)):
+        yield from page
+        after = page[-1].number
+
+
+def the_only_one(text: str, found: list[str]) -> str:
+    """The one id that begins with a text."""
+    if len(found) == 1:
+        return found[0]
     if not found:
         raise NotFoundError("There is no such run.", where=text, cure="kyanite runs list shows the runs there are.")
     shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-    raise ConflictError(f"{len(found)} runs begin like this: {shown}.", where=text, cure="Type more of the id.")
-
-
-def started_by_run(run: Mapping[str, Any]) -> bool:
-    """Whether another run's activity started this run."""
-    return bool((run.get("invokedBy") or {}).get("pipelineRunId"))
+    raise ConflictError(f"Several runs begin like this: {shown}.", where=text, cure="Type more of the id.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -12,9 +13,9 @@ from kyanite.cli.command import group, json_option
 from kyanite.cli.output import duration, print_table, status
 from kyanite.cli.report import moment, run_document, show_run
 from kyanite.cli.run import carry_out
-from kyanite.cli.run_names import full_run_id, started_by_run
+from kyanite.cli.run_names import all_runs, full_run_id
 from kyanite.cli.session import Session, pass_session, visible
-from kyanite.errors import NotFoundError
+from kyanite.errors import ConflictError, NotFoundError
 
 FINAL = ("Succeeded", "Failed", "Cancelled")
 STATUSES = ("Queued", "InProgress", "Canceling", *FINAL)
@@ -51,9 +52,10 @@ def runs() -> None:
 @pass_session
 def list_command(session: Session, wanted: str | None, pipeline: str | None, limit: int) -> None:
     """List runs, newest first."""
+    from kyanite.runs.store import RunQuery
     from kyanite.runtime.monitor import list_runs
 
-    found = list_runs(session.workspace(), status=wanted, pipeline=pipeline, limit=limit)
+    found = list_runs(session.workspace(), RunQuery(status=wanted, pipeline=pipeline, limit=limit))
     if session.as_json:
         session.print_json(found)
         return
@@ -113,13 +115,16 @@ def show(session: Session, run: str, everything: bool) -> None:
 @json_option
 @pass_session
 def cancel(session: Session, run: str, not_children: bool) -> None:
-    """Ask a run to cancel. The process that works on it stops its activities; nobody does so yet: resume it."""
+    """Cancel a run: the process that works on it stops its activities; when there is none, this one does."""
     from kyanite.runtime.monitor import pipeline_run
-    from kyanite.runtime.worker import cancel_run
+    from kyanite.runtime.start import cancel_run
+    from kyanite.runtime.worker import Worker
 
     workspace = session.workspace()
     run_id = full_run_id(workspace, run)
     cancel_run(workspace, run_id, recursive=not not_children)
+    with suppress(ConflictError):  # another living process works on it and hears of the request
+        Worker(workspace).run(run_id)
     document = pipeline_run(workspace, run_id)
     if session.as_json:
         session.print_json(document)
@@ -146,23 +151,22 @@ def resume(session: Session, run: str | None, everything: bool, quiet: bool) -> 
         raise click.UsageError("Give a RUN or --all.")
     if run is not None:
         return _resume_one(session, full_run_id(session.workspace(), run), quiet)
-    codes = [_resume_one(session, run_id, quiet) for run_id in unfinished(session)]
+    codes = []
+    for run_id in unfinished(session):
+        try:
+            codes.append(_resume_one(session, run_id, quiet))
+        except ConflictError as error:
+            session.echo(f"left alone: {visible(str(error))}", err=True)
     if not codes and not session.as_json:
-        session.echo("no unfinished runs")
+        session.echo("nothing to resume")
     return max(codes, default=0)
 
 
 def unfinished(session: Session) -> list[str]:
-    """The runs that are not in a final status, oldest first; child runs come with their parents."""
-    from kyanite.runtime.monitor import list_runs
-
-    found = [
-        run
-        for state in ("Queued", "InProgress", "Canceling")
-        for run in list_runs(session.workspace(), status=state, limit=10_000)
-        if not started_by_run(run)
-    ]
-    return [run["runId"] for run in sorted(found, key=lambda run: (str(run.get("runStart") or "~"), run["runId"]))]
+    """The runs that are not over, oldest first; child runs come with their parents."""
+    found = [run for run in all_runs(session.workspace()) if run.status not in FINAL]
+    ids = {run.run_id for run in found}
+    return [run.run_id for run in reversed(found) if run.parent_run_id not in ids]
 
 
 def _resume_one(session: Session, run_id: str, quiet: bool) -> int:
