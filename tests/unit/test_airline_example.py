@@ -12,6 +12,8 @@ import pyarrow.parquet as parquet
 import pytest
 
 import kyanite
+from kyanite.definitions.arm import Environment, evaluate_template, factories_of
+from kyanite.definitions.load import load_folder
 
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "examples" / "airline"
 KEY = "bm90IGEgcmVhbCBrZXkgYnV0IGxvbmcgZW5vdWdo"
@@ -57,6 +59,23 @@ def test_template_and_folder_hold_the_same_linked_services_but_for_names_and_key
     for name, service in here.items():
         assert service["type"] == there[name]["type"]
         assert set(service["typeProperties"]) - set(there[name]["typeProperties"]) <= {"accessKey"}
+
+
+def keys_of(kind: str, _name: str, _version: str) -> Any:
+    return {"keys": [{"keyName": "key1", "value": KEY}]} if "Storage" in kind else {"primary": KEY}
+
+
+def test_the_template_deploys_the_factory_of_the_folder() -> None:
+    evaluated = evaluate_template(load("template.json"), {}, Environment(list_keys=keys_of))
+    (deployed,) = factories_of(evaluated).values()
+    root = EXAMPLE / "factory"
+    folder = load_folder({path.relative_to(root).as_posix(): path.read_text("utf-8") for path in root.rglob("*.json")})
+    assert folder.problems == ()
+    assert deployed.name == folder.name == "airlinefactory"
+    here, there = deployed.pipelines["SampleCopyPipeline"], folder.pipelines["SampleCopyPipeline"]
+    assert here.activities == there.activities
+    values = {name: (variable.default, there.variables[name].default) for name, variable in here.variables.items()}
+    assert {name: pair for name, pair in values.items() if pair[0] != pair[1]} == {"storageKey": (KEY, "-")}
 
 
 def test_no_secret_lies_in_the_folder() -> None:
