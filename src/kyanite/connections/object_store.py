@@ -1,0 +1,233 @@
+"""Real object stores - Azure Blob and Data Lake accounts, S3 buckets - through obstore."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+import obstore
+from obstore import exceptions
+from obstore.store import AzureStore, S3Store
+
+from kyanite.connections.linked_service import AccountAddress
+from kyanite.connections.object_files import PART_BYTES, ObjectSet, ObjectWriter, open_ranges
+from kyanite.errors import StorageError, UnsupportedError
+from kyanite.limits import OBJECT_STORE_CONNECT_SECONDS, OBJECT_STORE_REQUEST_SECONDS, OBJECT_STORE_RETRIES
+from kyanite.storage import Entry
+from kyanite.storage.model import split_container
+
+_FOLDER_TIME = datetime.fromtimestamp(0, UTC)
+_ANSWER_CODE = re.compile(r"<Code>([A-Za-z0-9]{1,80})</Code>")
+_RETRY: Any = {
+    "max_retries": OBJECT_STORE_RETRIES,
+    "retry_timeout": timedelta(seconds=OBJECT_STORE_REQUEST_SECONDS),
+}
+_CLIENT: Any = {
+    "connect_timeout": timedelta(seconds=OBJECT_STORE_CONNECT_SECONDS),
+    "timeout": timedelta(seconds=OBJECT_STORE_REQUEST_SECONDS),
+}
+
+
+class ObjectStoreConnection:
+    """Connection over obstore; `open_container` gives the store of one container or bucket.
+
+    Folders exist only as far as files lie below them, and a set of files is committed one file after the other.
+    """
+
+    def __init__(self, kind: str, base_url: str, open_container: Callable[[str], Any]) -> None:
+        self._kind = kind
+        self._base_url = base_url
+        self._open_container = open_container
+        self._stores: dict[str, Any] = {}
+
+    @property
+    def kind(self) -> str:
+        """The linked service type, such as `AzureBlobStorage`."""
+        return self._kind
+
+    def list(self, folder: str, *, recursive: bool = True) -> Iterator[Entry]:
+        """Entries in path order; a folder with nothing below it does not exist."""
+        container, inside = self._split(folder)
+        with self._errors(folder):
+            entries = self._listing(container, inside, recursive)
+        if not entries and inside:
+            raise StorageError("There is no such folder.", where=self.url(folder), code="PathNotFound")
+        for entry in entries:
+            yield replace(entry, path=f"{container}/{entry.path}")
+
+    def stat(self, path: str) -> Entry | None:
+        """The file at a path, else the folder when files lie below it, else None."""
+        container, inside = self._split(path)
+        if inside:
+            with contextlib.suppress(FileNotFoundError), self._errors(path, keep_missing=True):
+                return replace(_entry(obstore.head(self._store(container), inside)), path=f"{container}/{inside}")
+        try:
+            with self._errors(path, keep_missing=True):
+                first = next(iter(self._stream(container, inside, chunk_size=1)), None)
+        except FileNotFoundError:
+            return None
+        if not first and inside:
+            return None
+        return Entry(f"{container}/{inside}".rstrip("/"), 0, _FOLDER_TIME, is_folder=True)
+
+    def open_read(self, path: str) -> BinaryIO:
+        """A seekable file that reads ranges of the version it was opened at."""
+        container, inside = self._split(path)
+        return open_ranges(self._store(container), inside, lambda: self._errors(path))
+
+    def open_write(self, path: str) -> ObjectWriter:
+        """A writer that uploads in parts; the object appears when the upload is completed by `commit`."""
+        container, inside = self._split(path)
+        if not inside:
+            raise StorageError("A file needs a name.", where=self.url(path), code="InvalidUri")
+        with self._errors(path):
+            writer = obstore.open_writer(self._store(container), inside, buffer_size=PART_BYTES)
+        return ObjectWriter(writer, lambda: self._errors(path))
+
+    def open_set(self, folder: str, replaces: Callable[[str], bool]) -> ObjectSet:
+        """Files committed one after the other, then the rest of the older set removed: not atomic."""
+        return ObjectSet(self, folder, replaces)
+
+    def delete(self, path: str) -> None:
+        """Remove an object, or everything below a folder."""
+        container, inside = self._split(path)
+        entry = self.stat(path)
+        if entry is None:
+            raise StorageError("There is no such file or folder.", where=self.url(path), code="BlobNotFound")
+        with self._errors(path):
+            paths = [one.path for one in self._listing(container, inside, True)] if entry.is_folder else [inside]
+            for start in range(0, len(paths), 1000):
+                obstore.delete(self._store(container), paths[start : start + 1000])
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy one object on the server's side."""
+        container, inside = self._split(source)
+        target_container, target_inside = self._split(target)
+        with self._errors(source):
+            if container == target_container:
+                obstore.copy(self._store(container), inside, target_inside)
+                return
+        with self.open_read(source) as reader, self.open_write(target) as writer:
+            while chunk := reader.read(PART_BYTES):
+                writer.write(chunk)
+            writer.commit()
+
+    def url(self, path: str) -> str:
+        """The object's address."""
+        return f"{self._base_url}/{quote('/'.join(self._split(path)))}".rstrip("/")
+
+    def check(self) -> None:
+        """Ask for a container that need not exist: any answer but a refusal shows that address and key are right."""
+        with contextlib.suppress(FileNotFoundError), self._errors("", keep_missing=True):
+            next(iter(obstore.list(self._store("kyanite-test-connection"), chunk_size=1)), None)
+
+    def _store(self, container: str) -> Any:
+        if container not in self._stores:
+            self._stores[container] = self._open_container(container)
+        return self._stores[container]
+
+    def _split(self, path: str) -> tuple[str, str]:
+        container, inside = split_container(path)
+        if not container and path.strip("/"):
+            raise StorageError("The path names no container.", code="InvalidUri")
+        return container, inside
+
+    def _stream(self, container: str, inside: str, chunk_size: int = 1000) -> Any:
+        if not container:
+            raise UnsupportedError("Listing the containers of a real account is not supported.", cure="Name one.")
+        return obstore.list(self._store(container), f"{inside}/" if inside else None, chunk_size=chunk_size)
+
+    def _listing(self, container: str, inside: str, recursive: bool) -> tuple[Entry, ...]:
+        if recursive:
+            found = [_entry(meta) for chunk in self._stream(container, inside) for meta in chunk]
+        else:
+            level = obstore.list_with_delimiter(self._store(container), f"{inside}/" if inside else None)
+            found = [_entry(meta) for meta in level["objects"]]
+            found += [Entry(prefix, 0, _FOLDER_TIME, is_folder=True) for prefix in level["common_prefixes"]]
+        # the marker blobs that hierarchical accounts keep for folders come back as empty blobs of the folder's name
+        folders = {entry.path.rpartition("/")[0] for entry in found} | {inside}
+        kept = [entry for entry in found if entry.is_folder or entry.size or entry.path not in folders]
+        return tuple(sorted(kept, key=lambda entry: entry.path))
+
+    @contextlib.contextmanager
+    def _errors(self, path: str, *, keep_missing: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as problem:
+            if keep_missing and "ContainerNotFound" not in str(problem):
+                raise
+            raise _missing(problem, self.url(path)) from None
+        except (exceptions.BaseError, OSError) as problem:
+            raise _refused(problem, self.url(path)) from None
+
+
+def _missing(problem: Exception, where: str) -> StorageError:
+    if "ContainerNotFound" in str(problem) or "NoSuchBucket" in str(problem):
+        return StorageError("There is no such container.", where=where, code="ContainerNotFound")
+    return StorageError("There is no such file.", where=where, code="BlobNotFound")
+
+
+def _refused(problem: Exception, where: str) -> StorageError:
+    """The store's refusal in our words; obstore's own text is not passed on, it may hold a signed address."""
+    text = str(problem)
+    answer = _ANSWER_CODE.search(text)
+    code = answer[1] if answer else ""
+    if isinstance(problem, exceptions.UnauthenticatedError) or code == "AuthenticationFailed" or "Access Key" in text:
+        return StorageError(
+            "The store does not accept the given credentials.", where=where, code="AuthenticationFailed"
+        )
+    if isinstance(problem, exceptions.PermissionDeniedError) or code.startswith("Authorization"):
+        return StorageError("The credentials do not allow this.", where=where, code=code or "AuthorizationFailure")
+    if "kind: Connect" in text or "error sending request" in text or "kind: Timeout" in text:
+        return StorageError(
+            "The store cannot be reached.", where=where, cure="Check the address and the network.", code="Unreachable"
+        )
+    if isinstance(problem, exceptions.PreconditionError):
+        return StorageError("The file changed while it was read.", where=where, code="ConditionNotMet")
+    return StorageError(
+        f"The store refused the request ({code or type(problem).__name__}).", where=where, code=code or "StorageError"
+    )
+
+
+def _entry(meta: Any) -> Entry:
+    return Entry(meta["path"], meta["size"], meta["last_modified"], etag=meta["e_tag"])
+
+
+def open_azure(address: AccountAddress, *, kind: str, given_in: str) -> ObjectStoreConnection:
+    """The real storage account at an address, with its key, SAS, or anonymously."""
+    base = address.endpoint or f"https://{address.account}.blob.core.windows.net"
+    options: dict[str, Any] = {"account_name": address.account}
+    if address.endpoint:
+        options["endpoint"] = address.endpoint
+    if address.key is not None:
+        options["account_key"] = address.key
+    elif address.sas is not None:
+        options["sas_key"] = address.sas.lstrip("?")
+    else:
+        options["skip_signature"] = True
+    client: Any = {**_CLIENT, "allow_http": base.startswith("http://")}
+
+    def open_container(container: str) -> Any:
+        try:
+            return AzureStore(container, **options, client_options=client, retry_config=_RETRY)
+        except exceptions.BaseError:
+            # obstore names the broken character of the key; its text is not passed on
+            raise StorageError(
+                f"The account key given in {given_in} is no valid key (base64).", code="AuthenticationFailed"
+            ) from None
+
+    return ObjectStoreConnection(kind, base.rstrip("/"), open_container)
+
+
+def open_bucket(bucket: str) -> ObjectStoreConnection:
+    """An S3 bucket with the credentials of the environment (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT`, ...)."""
+
+    def open_container(name: str) -> Any:
+        return S3Store(name, client_options=_CLIENT, retry_config=_RETRY)
+
+    return ObjectStoreConnection("AmazonS3", "s3:/", open_container)

@@ -1,0 +1,337 @@
+"""The operations of an embedded storage account; each one is atomic on disk and stays inside its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from kyanite.errors import ConflictError, StorageError
+from kyanite.secrets import Vault
+from kyanite.storage import staging
+from kyanite.storage.failures import disk_errors, storage_error
+from kyanite.storage.file_set import FileSet
+from kyanite.storage.file_writer import FileWriter
+from kyanite.storage.folders import (
+    FILE_MODE,
+    FOLDER_MODE,
+    entry_of,
+    open_file,
+    open_path,
+    opened_folder,
+    walk,
+)
+from kyanite.storage.model import Entry, check_account_name, check_container_name, is_account_name, normalise
+
+_STAGING = ".staging"
+_METADATA = ".account.json"
+
+
+class StorageAccounts:
+    """The storage accounts below one folder (`<home>/storage`); their keys live in the vault."""
+
+    def __init__(self, root: Path, vault: Vault, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.root = root
+        self._vault = vault
+        self._clock = clock
+
+    def create(self, name: str, hierarchical: bool = True) -> StorageAccount:
+        """The account of this name, made with two random keys when there is none.
+
+        ConflictError when it exists with the other kind of namespace, which the service cannot change either.
+        """
+        folder = self.root / check_account_name(name)
+        existing = self.get(name)
+        if existing is not None:
+            if existing.hierarchical != hierarchical:
+                raise ConflictError(f"Storage account `{name}` exists; its namespace kind cannot change.")
+            return existing
+        with disk_errors(f"storage account {name}"):
+            for path in (self.root, folder, folder / _STAGING):
+                path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            document = {"hierarchical": hierarchical, "created": self._clock().isoformat()}
+            beside = folder / _STAGING / f"{staging.new_name()}.json"
+            beside.touch(FILE_MODE)
+            beside.write_text(json.dumps(document), encoding="utf-8")
+            beside.replace(folder / _METADATA)
+        return StorageAccount(name, folder, self._vault)
+
+    def get(self, name: str) -> StorageAccount | None:
+        """The account of this name, or None."""
+        if not is_account_name(name) or not (self.root / name / _METADATA).is_file():
+            return None
+        return StorageAccount(name, self.root / name, self._vault)
+
+    def names(self) -> list[str]:
+        """Names of all accounts, sorted."""
+        return sorted(
+            path.parent.name for path in self.root.glob(f"*/{_METADATA}") if is_account_name(path.parent.name)
+        )
+
+
+class StorageAccount:
+    """One account: containers, folders and files. Paths are those inside a container and are normalised here.
+
+    Errors are StorageError with the service's codes (`ContainerNotFound`, `BlobNotFound`, `PathNotFound`, ...).
+    """
+
+    def __init__(self, name: str, folder: Path, vault: Vault) -> None:
+        self.name = name
+        self.folder = folder
+        self._vault = vault
+        self._swept = False
+        metadata = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
+        self.hierarchical: bool = metadata["hierarchical"]
+        self.created = datetime.fromisoformat(metadata["created"])
+
+    def __repr__(self) -> str:
+        return f"StorageAccount({self.name!r})"
+
+    # ---- keys
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """key1 and key2, base64 text; made when the vault has none."""
+        key1, key2 = (self._vault.get_or_create(f"storage/{self.name}/{which}") for which in ("key1", "key2"))
+        return key1, key2
+
+    def check_key(self, key: str) -> bool:
+        """Whether the key is one of the account's two, in constant time."""
+        given = key.encode("utf-8", "surrogatepass")
+        matches = [hmac.compare_digest(given, own.encode()) for own in self.keys]
+        return any(matches)
+
+    # ---- containers
+
+    def create_container(self, name: str) -> None:
+        """Make a container; one that exists already is fine."""
+        check_container_name(name)
+        with self._root() as root, disk_errors(self._where(name)), contextlib.suppress(FileExistsError):
+            os.mkdir(name, FOLDER_MODE, dir_fd=root)
+
+    def containers(self) -> list[Entry]:
+        """All containers as folder entries, sorted by name."""
+        with self._root() as root, disk_errors(self.name):
+            return [entry for entry in walk(root, (), "", recursive=False, hidden=".") if entry.is_folder]
+
+    def delete_container(self, name: str) -> None:
+        """Remove a container and everything in it, at once for readers."""
+        self.delete(name, "", recursive=True)
+
+    # ---- reading
+
+    def list(self, container: str, folder: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+        """Entries of a folder in path order, paths inside the container; recursive gives files only.
+
+        StorageError `ContainerNotFound` or `PathNotFound` when the folder is not there.
+        """
+        base = normalise(folder)
+        parts = (check_container_name(container), *_parts(base))
+        with self._root() as root, self._errors(container, base):
+            yield from walk(root, parts, base, recursive=recursive)
+
+    def stat(self, container: str, path: str) -> Entry | None:
+        """The entry of a file or folder (the container itself for an empty path), or None when there is none."""
+        base = normalise(path)
+        *parents, name = (check_container_name(container), *_parts(base))
+        try:
+            with self._root() as root, opened_folder(root, parents) as folder:
+                return entry_of(base, os.stat(name, dir_fd=folder, follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as problem:
+            raise storage_error(problem, self._where(container, base)) from problem
+
+    def open_read(self, container: str, path: str) -> BinaryIO:
+        """A seekable binary file. StorageError `BlobNotFound`, or `LinkRefused` for a link of any kind."""
+        base, parents, name = self._split_file(container, path)
+        with (
+            self._root() as root,
+            self._errors(container, base, missing="BlobNotFound"),
+            opened_folder(root, parents) as folder,
+        ):
+            return open_file(folder, name, self._where(container, base))
+
+    # ---- writing
+
+    def open_write(self, container: str, path: str) -> FileWriter:
+        """A writer whose `commit` replaces the file at once; folders on the way are made by then."""
+        base, _, _ = self._split_file(container, path)
+        where = self._where(container, base)
+        self._require_container(container)
+        self._sweep_once()
+        beside = staging.new_name()
+        with self._staging() as fd, disk_errors(where):
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(beside, flags, FILE_MODE, dir_fd=fd)
+        return FileWriter(
+            descriptor,
+            where,
+            publish=lambda: self._publish(beside, container, base),
+            discard=lambda: self._discard(beside),
+        )
+
+    def open_set(self, container: str, folder: str, replaces: Callable[[str], bool]) -> FileSet:
+        """Several files of one folder that become visible together; see FileSet."""
+        base = normalise(folder)
+        self._require_container(container)
+        self._sweep_once()
+        return FileSet(_AccountPlace(self, (container, *_parts(base)), self._where(container, base)), replaces)
+
+    def make_folder(self, container: str, path: str) -> None:
+        """Make a folder and those above it; existing ones are fine."""
+        base = normalise(path)
+        self._require_container(container)
+        parts = (container, *_parts(base))
+        with self._root() as root, self._errors(container, base), opened_folder(root, parts, create=True):
+            return
+
+    def delete(self, container: str, path: str, *, recursive: bool = False) -> None:
+        """Remove a file, an empty folder, or with `recursive` a folder with all in it, at once for readers.
+
+        StorageError `BlobNotFound` when nothing is there, `DirectoryNotEmpty` for a filled folder.
+        """
+        base = normalise(path)
+        *parents, name = (check_container_name(container), *_parts(base))
+        with (
+            self._root() as root,
+            self._staging() as beside,
+            self._errors(container, base, missing="BlobNotFound" if base else "ContainerNotFound"),
+            opened_folder(root, parents) as folder,
+        ):
+            entry = entry_of(base, os.stat(name, dir_fd=folder, follow_symlinks=False))
+            if entry is not None and entry.is_folder and not recursive:
+                os.rmdir(name, dir_fd=folder)
+                return
+            away = staging.new_name()
+            os.rename(name, away, src_dir_fd=folder, dst_dir_fd=beside)
+            staging.remove(away, beside)
+
+    def rename(self, container: str, source: str, target: str) -> None:
+        """Move a file or folder inside its container, atomically; a file there before is replaced."""
+        old, new = normalise(source), normalise(target)
+        *old_parents, old_name = (check_container_name(container), *_parts(old))
+        *new_parents, new_name = (container, *_parts(new))
+        if not old or not new:
+            raise StorageError("A container cannot be renamed.", where=self._where(container), code="InvalidUri")
+        if new.startswith(f"{old}/"):
+            raise StorageError(
+                "A folder cannot move into itself.", where=self._where(container, old), code="InvalidUri"
+            )
+        with (
+            self._root() as root,
+            self._errors(container, old, missing="BlobNotFound"),
+            opened_folder(root, old_parents) as before,
+        ):
+            os.stat(old_name, dir_fd=before, follow_symlinks=False)
+            with opened_folder(root, new_parents, create=True) as after:
+                os.rename(old_name, new_name, src_dir_fd=before, dst_dir_fd=after)
+
+    def sweep(self) -> int:
+        """Remove what killed processes left beside the containers; how many files and folders."""
+        with self._staging() as fd, disk_errors(self.name):
+            return staging.sweep(fd)
+
+    # ---- inside
+
+    def _where(self, container: str, path: str = "") -> str:
+        return "/".join(part for part in (self.name, container, path) if part)
+
+    def _split_file(self, container: str, path: str) -> tuple[str, tuple[str, ...], str]:
+        base = normalise(path)
+        if not base:
+            raise StorageError("A file needs a name.", where=self._where(container), code="InvalidUri")
+        *parents, name = (check_container_name(container), *_parts(base))
+        return base, tuple(parents), name
+
+    @contextlib.contextmanager
+    def _root(self) -> Iterator[int]:
+        with disk_errors(self.name):
+            fd = open_path(self.folder)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def _staging(self) -> Iterator[int]:
+        with self._root() as root, opened_folder(root, (_STAGING,), create=True) as fd:
+            yield fd
+
+    @contextlib.contextmanager
+    def _errors(self, container: str, path: str, missing: str = "PathNotFound") -> Iterator[None]:
+        where = self._where(container, path)
+        try:
+            with disk_errors(where):
+                yield
+        except StorageError as problem:
+            if problem.error_code != "PathNotFound":
+                raise
+            self._require_container(container)
+            raise StorageError("There is no such file or folder.", where=where, code=missing) from problem
+
+    def _require_container(self, container: str) -> None:
+        if self.stat(container, "") is None:
+            known = ", ".join(entry.path for entry in self.containers()[:20])
+            raise StorageError(
+                f"Storage account `{self.name}` has no container `{container}`.",
+                cure=f"It has: {known}." if known else "It has none yet.",
+                code="ContainerNotFound",
+            )
+
+    def _sweep_once(self) -> None:
+        if not self._swept:
+            self._swept = True
+            self.sweep()
+
+    def _publish(self, beside: str, container: str, base: str) -> None:
+        *parents, name = (container, *_parts(base))
+        # the container was there when the write began; it is not made again if somebody deleted it since
+        with (
+            self._root() as root,
+            self._staging() as fd,
+            self._errors(container, base),
+            opened_folder(root, parents[:1]) as top,
+            opened_folder(top, parents[1:], create=True) as folder,
+        ):
+            os.rename(beside, name, src_dir_fd=fd, dst_dir_fd=folder)
+            os.fsync(folder)
+
+    def _discard(self, beside: str) -> None:
+        with self._staging() as fd:
+            staging.remove(beside, fd)
+
+
+class _AccountPlace:
+    """A folder of an account as the target of a file set."""
+
+    file_mode = FILE_MODE
+    folder_mode = FOLDER_MODE
+
+    def __init__(self, account: StorageAccount, parts: tuple[str, ...], where: str) -> None:
+        self._account = account
+        self._parts = parts
+        self.where = where
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[tuple[int, str]]:
+        with self._account._staging() as fd:
+            yield fd, ""
+
+    @contextlib.contextmanager
+    def parent(self, *, create: bool) -> Iterator[tuple[int, str]]:
+        *parents, name = self._parts
+        with self._account._root() as root, opened_folder(root, parents, create=create) as fd:
+            yield fd, name
+
+    def may_swap(self) -> bool:
+        return True
+
+
+def _parts(path: str) -> list[str]:
+    return path.split("/") if path else []

@@ -1,0 +1,125 @@
+"""One file being written: invisible until `commit`, gone without a trace after `abort`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import BinaryIO
+
+from kyanite.errors import StorageError
+from kyanite.storage.failures import storage_error
+from kyanite.storage.ranges import range_file
+
+BUFFER_BYTES = 1024 * 1024
+
+
+class FileWriter:
+    """Binary file object over an open descriptor of a beside-file.
+
+    `publish` makes the file visible under its name and `discard` removes it; exactly one of them is called. Leaving a
+    `with` block without `commit()` aborts. After a failed write the beside-file is gone and every call raises.
+    """
+
+    def __init__(self, fd: int, where: str, publish: Callable[[], None], discard: Callable[[], None]) -> None:
+        self._fd = fd
+        self._where = where
+        self._publish = publish
+        self._discard = discard
+        self._buffer = bytearray()
+        self._written = 0
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append bytes; how many these were. StorageError `DiskFull` when the disk takes no more."""
+        self._check_open()
+        view = memoryview(data).cast("B")
+        if len(self._buffer) + len(view) > BUFFER_BYTES:
+            self.flush()
+        if len(view) >= BUFFER_BYTES:
+            self._write_through(view)
+        else:
+            self._buffer += view
+        return len(view)
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self._written + len(self._buffer)
+
+    def flush(self) -> None:
+        """Hand buffered bytes to the operating system; nothing becomes visible by it."""
+        self._check_open()
+        if self._buffer:
+            self._write_through(memoryview(bytes(self._buffer)))
+            self._buffer.clear()
+
+    def read_back(self) -> BinaryIO:
+        """What has been written so far, to be verified before the commit; close it before `commit`."""
+        self.flush()
+        return range_file(self._written, lambda position, length: os.pread(self._fd, length, position), BUFFER_BYTES)
+
+    def commit(self) -> None:
+        """Flush, put on disk and make visible at once in place of what was there."""
+        self.flush()
+        try:
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            self._publish()
+        except OSError as problem:
+            self.abort()
+            raise storage_error(problem, self._where) from problem
+        except BaseException:
+            self.abort()
+            raise
+        self.closed = True
+
+    def abort(self) -> None:
+        """Drop everything written; the target stays as it was. Harmless after a commit or another abort."""
+        if self.closed:
+            return
+        self.closed = True
+        self._buffer.clear()
+        try:
+            if self._fd >= 0:
+                os.close(self._fd)
+        finally:
+            self._discard()
+
+    def close(self) -> None:
+        """Abort unless committed: a half-written file is never left behind."""
+        self.abort()
+
+    def readable(self) -> bool:
+        """False: this file is only written."""
+        return False
+
+    def writable(self) -> bool:
+        """True until commit or abort."""
+        return not self.closed
+
+    def seekable(self) -> bool:
+        """False: bytes are appended in order."""
+        return False
+
+    def __enter__(self) -> FileWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise StorageError("The file is no longer open for writing.", where=self._where, code="InvalidOperation")
+
+    def _write_through(self, view: memoryview) -> None:
+        try:
+            while view:
+                count = os.write(self._fd, view)
+                self._written += count
+                view = view[count:]
+        except OSError as problem:
+            self.abort()
+            raise storage_error(problem, self._where) from problem
