@@ -1,0 +1,1 @@
+"""Azure-Batch-style compute inside this process: accounts, pools, nodes, jobs and tasks."""

@@ -1,0 +1,74 @@
+"""Waiting tasks + free slots -> assignments. Batch reference section 5; what Azure leaves open is promised here.
+
+Order: job priority (high first), then first come first served. A task that needs more slots than any node has free
+reserves the emptiest node: later tasks may pass it only on other nodes, so it is never starved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A task that could start; `sequence` grows with the time it was added."""
+
+    key: int
+    job: str
+    priority: int
+    sequence: int
+    slots: int = 1
+
+
+@dataclass(frozen=True)
+class FreeNode:
+    """A node that takes tasks now."""
+
+    id: str
+    free: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The task `key` goes to the node."""
+
+    key: int
+    node_id: str
+
+
+def assign(
+    waiting: Sequence[Waiting],
+    nodes: Sequence[FreeNode],
+    *,
+    pack: bool = False,
+    running: Mapping[str, int] | None = None,
+    allowed: Mapping[str, int] | None = None,
+) -> tuple[Assignment, ...]:
+    """Place tasks on nodes; `running` counts each job's tasks, `allowed` caps them (a job not in it has no cap).
+
+    `pack` fills the fullest node that still fits, otherwise the emptiest is taken; the node order breaks ties.
+    """
+    free = {node.id: node.free for node in nodes}
+    total = {node.id: node.total for node in nodes}
+    rank = {node.id: place for place, node in enumerate(nodes)}
+    counts = dict(running or {})
+    caps = allowed or {}
+    placed: list[Assignment] = []
+    for task in sorted(waiting, key=lambda item: (-item.priority, item.sequence)):
+        if not free:
+            break
+        if task.job in caps and counts.get(task.job, 0) >= caps[task.job]:
+            continue
+        fitting = [node for node, slots in free.items() if slots >= task.slots]
+        if fitting:
+            chosen = min(fitting, key=lambda node: (free[node] if pack else -free[node], rank[node]))
+            free[chosen] -= task.slots
+            counts[task.job] = counts.get(task.job, 0) + 1
+            placed.append(Assignment(task.key, chosen))
+        else:
+            large_enough = [node for node in free if total[node] >= task.slots]
+            if large_enough:
+                del free[min(large_enough, key=lambda node: (-free[node], rank[node]))]
+    return tuple(placed)
