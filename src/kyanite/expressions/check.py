@@ -37,10 +37,13 @@ def find_problems(text: str) -> list[ExpressionError]:
 
 def references(text: str) -> Iterator[Reference]:
     """What a string of a definition reads, literal names only; raises ExpressionError when it does not parse."""
+    told: Call | None = None  # the call whose property has just been told
     for node in nodes(parse(text)):
         if isinstance(node, Path):
-            yield from _path_references(node)
-        elif isinstance(node, Call):
+            for reference in _path_references(node):
+                told = node.call
+                yield reference
+        elif isinstance(node, Call) and node is not told:
             yield from _call_references(node)
 
 

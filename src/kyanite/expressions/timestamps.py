@@ -63,7 +63,7 @@ _MONTH = "|".join(f"{month[:3]}(?:{month[3:]})?" for month in MONTHS)
 _TIME = (
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<fraction>\d{1,30}))?)?(?:\s*(?P<half>AM|PM))?"
 )
-_ZONE = r"\s*(?P<zone>Z|GMT|UTC|[+-]\d{1,2}(?::?\d{2})?)?"
+_ZONE = r"\s*(?P<zone>Z|GMT|UTC|(?P<sign>[+-])(?P<ahead>\d{1,2})(?::?(?P<minutes>\d{2}))?)?"
 _DAY = "|".join(f"{day[:3]}(?:{day[3:]})?" for day in WEEKDAYS)
 _WEEKDAY = rf"(?:(?P<weekday>{_DAY}),?\s+)?"
 _FORMS = [
@@ -104,7 +104,7 @@ def _from_parts(parts: dict[str, str | None]) -> Timestamp:
         raise ExpressionError(f"The datetime string names a wrong day of the week: it was a {WEEKDAYS[found.weekday]}.")
     share = Decimal(f"0.{parts['fraction'] or 0}") * TICKS_PER_SECOND
     ticks = found.ticks + int(share.quantize(Decimal(1), ROUND_HALF_EVEN))
-    offset, zone = _zone(parts["zone"])
+    offset, zone = _zone(parts)
     return timestamp(ticks - offset, zone)
 
 
@@ -118,16 +118,12 @@ def _hour(parts: dict[str, str | None]) -> int:
     return hour % 12 + (12 if half.lower() == "pm" else 0)
 
 
-def _zone(zone: str | None) -> tuple[int, str]:
+def _zone(parts: dict[str, str | None]) -> tuple[int, str]:
     """Offset in ticks and what `K` will print."""
-    if zone is None:
-        return 0, NO_ZONE
-    if zone[0] not in "+-":
-        return 0, UTC_ZONE
-    hours, minutes = (
-        (zone[1:].split(":") if ":" in zone else (zone[1:3], zone[3:])) if len(zone) > 3 else (zone[1:], "")
-    )
-    total = int(hours) * 60 + int(minutes or 0)
-    if total > 14 * 60 or int(minutes or 0) > 59:
+    if parts["sign"] is None:
+        return 0, UTC_ZONE if parts["zone"] else NO_ZONE
+    hours, minutes = int(parts["ahead"] or 0), int(parts["minutes"] or 0)
+    if minutes > 59 or hours * 60 + minutes > 14 * 60:
         raise ExpressionError("The datetime string has an offset beyond 14 hours.")
-    return (total if zone[0] == "+" else -total) * 60 * TICKS_PER_SECOND, OFFSET_ZONE
+    offset = (hours * 60 + minutes) * 60 * TICKS_PER_SECOND
+    return (offset if parts["sign"] == "+" else -offset), OFFSET_ZONE
