@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kyanite.definitions.model import Activity, Factory
 
@@ -17,13 +17,20 @@ if TYPE_CHECKING:
 Json = Any
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """The parts of a workspace that activities use."""
+class Services(Protocol):
+    """The parts of a workspace that activities use; each is opened when it is first asked for."""
 
-    accounts: StorageAccounts
-    batch: BatchService
-    vault: Vault
+    @property
+    def accounts(self) -> StorageAccounts:
+        """The storage accounts of the workspace."""
+
+    @property
+    def batch(self) -> BatchService:
+        """The Batch accounts of the workspace."""
+
+    @property
+    def vault(self) -> Vault:
+        """Its secrets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,7 +263,7 @@ class Worker:
             self._inbox.put((run_id, item))
 
         activity = held.state.activities[command.path]
-        context = context_for(held.state, activity, attempt, self._workspace.services, report, recovering=recovering)
+        context = context_for(held.state, activity, attempt, self._workspace, report, recovering=recovering)
         self._threads.submit(lambda: report(carry_out(context, attempt, self._activities)))
 
     def _stop(self, run_id: str, path: str) -> None:

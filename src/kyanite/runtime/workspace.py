@@ -18,7 +18,6 @@ from kyanite.secrets import Vault
 from kyanite.storage import StorageAccounts
 
 if TYPE_CHECKING:
-    from kyanite.activities.context import Services
     from kyanite.batch.service import BatchService
     from kyanite.database import Database
     from kyanite.runs.sqlite import SqliteRunStore
@@ -95,13 +94,6 @@ class Workspace:
         from kyanite.batch.service import BatchService
 
         return BatchService(self.database, self.home / "batch", self.vault, self.accounts, home=self.home)
-
-    @cached_property
-    def services(self) -> Services:
-        """What activities may use."""
-        from kyanite.activities.context import Services
-
-        return Services(accounts=self.accounts, batch=self.batch, vault=self.vault)
 
     # ---- factories
 

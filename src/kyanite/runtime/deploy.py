@@ -1,0 +1,188 @@
+"""Deploying an ARM template: storage accounts, Batch accounts and pools, factories.
+
+The whole template is evaluated and understood before anything is made. Like an incremental deployment in Azure, doing
+it again changes what the template names and leaves the rest alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kyanite.batch.pool_spec import pool_from_arm
+from kyanite.definitions.arm import ArmResource, evaluate_template, factories_of
+from kyanite.definitions.arm_environment import Environment
+from kyanite.definitions.load import with_resource
+from kyanite.definitions.model import Factory
+from kyanite.definitions.problem import Problem
+from kyanite.errors import UnsupportedError
+from kyanite.runtime.check import check_factory
+from kyanite.runtime.secret_values import factory_secrets
+from kyanite.runtime.workspace import Workspace
+
+Json = Any
+Progress = Callable[[str], None]
+
+STORAGE = "microsoft.storage/storageaccounts"
+BATCH = "microsoft.batch/batchaccounts"
+FACTORY = "microsoft.datafactory/factories"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What a deployment made: `{"type", "name"}` of each resource in order, and the problems its factories have."""
+
+    resources: tuple[dict[str, str], ...]
+    factories: tuple[str, ...]
+    warnings: tuple[Problem, ...]
+
+
+def deploy(
+    workspace: Workspace,
+    template: Mapping[str, Json],
+    parameters: Mapping[str, Json],
+    *,
+    resource_group: str = "kyanite",
+    location: str = "local",
+    progress: Progress = lambda text: None,
+) -> Deployment:
+    """Deploy a template into the workspace.
+
+    Raises TemplateError (with the place in the template), UnsupportedError for a resource type we do not have, and
+    BatchError when a pool's start task fails on its nodes; then everything else is deployed all the same.
+    """
+    _keep_secure_parameters(workspace, template, parameters)
+    environment = Environment(
+        resource_group=resource_group, location=location, list_keys=lambda kind, name, _: _keys(workspace, kind, name)
+    )
+    evaluated = evaluate_template(template, parameters, environment)
+    _refuse_unknown(evaluated.resources)
+    factories = factories_of(evaluated)
+    for resource in evaluated.resources:
+        apply = _APPLY.get(resource.type.casefold())
+        if apply is not None:
+            apply(workspace, resource, progress)
+    problems: list[Problem] = []
+    for factory in factories.values():
+        merged = _merge(workspace, factory)
+        workspace.vault.register(factory_secrets(merged))
+        workspace.save_factory(merged)
+        problems += check_factory(merged)
+        progress(f"factory {merged.name}: {_contents(merged)}")
+    _prepare_pools(workspace, evaluated.resources, progress)
+    return Deployment(
+        resources=tuple({"type": resource.type, "name": resource.name} for resource in evaluated.resources),
+        factories=tuple(factory.name for factory in factories.values()),
+        warnings=tuple(problems),
+    )
+
+
+def _keys(workspace: Workspace, kind: str, name: str) -> Sequence[str]:
+    """The account's two keys; they are made when a template first asks for them."""
+    names = {STORAGE: ("storage", "key1", "key2"), BATCH: ("batch", "primary", "secondary")}.get(kind.casefold())
+    if names is None:
+        raise UnsupportedError(
+            f"listKeys of {kind} is not supported.", cure="Keys are listed for storage and Batch accounts."
+        )
+    area, first, second = names
+    return [workspace.vault.get_or_create(f"{area}/{name}/{key}") for key in (first, second)]
+
+
+def _keep_secure_parameters(workspace: Workspace, template: Mapping[str, Json], given: Mapping[str, Json]) -> None:
+    declared = template.get("parameters")
+    if not isinstance(declared, dict):
+        return
+    secure = {
+        name
+        for name, entry in declared.items()
+        if isinstance(entry, dict) and str(entry.get("type", "")).casefold() == "securestring"
+    }
+    folded = {name.casefold() for name in secure}
+    values = {name: value for name, value in given.items() if name.casefold() in folded and isinstance(value, str)}
+    workspace.vault.register({f"template/parameter/{name}": value for name, value in values.items()})
+
+
+def _refuse_unknown(resources: Sequence[ArmResource]) -> None:
+    unknown = [
+        resource
+        for resource in resources
+        if resource.type.casefold() not in _APPLY
+        and resource.type.casefold() not in _SETTINGS
+        and not f"{resource.type.casefold()}/".startswith(f"{FACTORY}/")
+    ]
+    if unknown:
+        named = ", ".join(f"{resource.type} '{resource.name}'" for resource in unknown)
+        raise UnsupportedError(
+            f"The template has resources that kyanite cannot deploy: {named}.",
+            where=unknown[0].path,
+            cure="Take them out, or give them a false `condition`. "
+            "It deploys storage accounts and containers, Batch accounts and pools, and data factories.",
+        )
+
+
+# ---- one function per resource type
+
+
+def _storage_account(workspace: Workspace, resource: ArmResource, progress: Progress) -> None:
+    hierarchical = resource.properties.get("isHnsEnabled") is True
+    workspace.accounts.create(resource.name, hierarchical=hierarchical)
+    progress(f"storage account {resource.name}")
+
+
+def _container(workspace: Workspace, resource: ArmResource, progress: Progress) -> None:
+    account, _, container = resource.name.split("/")
+    workspace.accounts.create(account).create_container(container)
+    progress(f"container {account}/{container}")
+
+
+def _batch_account(workspace: Workspace, resource: ArmResource, progress: Progress) -> None:
+    workspace.batch.create_account(resource.name)
+    progress(f"Batch account {resource.name}")
+
+
+def _pool(workspace: Workspace, resource: ArmResource, progress: Progress) -> None:
+    account, pool = resource.name.split("/")
+    workspace.batch.create_account(account)
+    spec = pool_from_arm(pool, resource.properties)
+    workspace.batch.create_pool(account, spec)
+    progress(f"pool {account}/{pool}: {spec.target_nodes} node{'' if spec.target_nodes == 1 else 's'}")
+
+
+_APPLY: Mapping[str, Callable[[Workspace, ArmResource, Progress], None]] = {
+    BATCH: _batch_account,
+    f"{BATCH}/pools": _pool,
+    STORAGE: _storage_account,
+    f"{STORAGE}/blobservices/containers": _container,
+}
+
+# service-level settings (CORS, soft delete) that have no effect on plain folders; shares and queues are not among them
+_SETTINGS = frozenset({f"{STORAGE}/blobservices", f"{STORAGE}/fileservices"})
+
+
+def _prepare_pools(workspace: Workspace, resources: Sequence[ArmResource], progress: Progress) -> None:
+    for resource in resources:
+        if resource.type.casefold() == f"{BATCH}/pools":
+            account, pool = resource.name.split("/")
+            workspace.batch.prepare_pool(account, pool, progress)
+
+
+def _merge(workspace: Workspace, factory: Factory) -> Factory:
+    """The deployed factory with the template's resources in place of those with the same names."""
+    known = {name.casefold() for name in workspace.factories()}
+    if factory.name.casefold() not in known:
+        return factory
+    merged = workspace.factory(factory.name)
+    for resource in factory.resources:
+        merged = with_resource(merged, resource)
+    return merged
+
+
+def _contents(factory: Factory) -> str:
+    counts = [
+        (len(factory.pipelines), "pipeline"),
+        (len(factory.datasets), "dataset"),
+        (len(factory.linked_services), "linked service"),
+        (len(factory.triggers), "trigger"),
+    ]
+    return ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts if count)
