@@ -147,7 +147,7 @@ def _show_logs(session: Session, run_id: str) -> None:
     session.echo("\nWhat the task wrote")
     printer = LogPrinter(session)
     for log in task_logs(session.workspace(), run_id):
-        printer(log.activity, log.name, log.text)
+        printer(log.activity_run_id, f"{log.activity} {log.name}", log.text)
 
 
 def _verdict(session: Session, status: str, proof: Proof | None) -> int:

@@ -117,14 +117,17 @@ def _show(session: Session, deployment: Deployment) -> None:
 
 
 def deploy_folder(session: Session, folder: Path, name: str | None) -> None:
-    """Save a git folder as a factory of the workspace; errors of the check refuse it."""
+    """Save a git folder as a factory of the workspace; only files that cannot be read refuse it."""
     from kyanite.cli.sources import all_problems
     from kyanite.definitions.problem import raise_errors
+    from kyanite.runtime.secret_values import factory_secrets
 
     factory = load_git_folder(folder, name or None)
+    raise_errors(factory.problems)
+    workspace = session.workspace(create=True)
+    workspace.vault.register(factory_secrets(factory))
+    workspace.save_factory(factory)
     problems = all_problems(factory)
-    raise_errors(problems)
-    session.workspace(create=True).save_factory(factory)
     if session.as_json:
         session.print_json({"factory": factory.name, "warnings": [problem_json(problem) for problem in problems]})
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import click
 
@@ -52,6 +53,9 @@ click.version_option(__version__, message="kyanite %(version)s")(root)
 def main(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
     """Run the command line and give its exit code; a traceback is shown only when KYANITE_DEBUG is set."""
     session = session or Session()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that the terminal's encoding lacks must not end a run
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(arguments, session)
     except KeyboardInterrupt:
@@ -134,7 +138,7 @@ def _show_usage(error: click.ClickException, session: Session) -> None:
 
 
 def _interrupted(session: Session) -> int:
-    session.echo("\ninterrupted", err=True)
+    session.echo("interrupted", err=True)
     if session.running:
         session.echo(f"  the run goes on being recorded; continue with kyanite runs resume {session.running}", err=True)
     return EXIT_INTERRUPTED

@@ -203,7 +203,7 @@ def logs(session: Session, run: str, activity: str | None, follow: bool) -> None
     while True:
         ended = pipeline_run(workspace, run_id)["status"] in FINAL
         for log in task_logs(workspace, run_id, activity):
-            printer(log.activity, log.name, log.text)
+            printer(log.activity_run_id, f"{log.activity} {log.name}", log.text)
         if ended or not follow:
             break
         time.sleep(0.5)
@@ -220,15 +220,15 @@ class LogPrinter:
         self.seen: dict[tuple[str, str], int] = {}
         self.last: tuple[str, str] | None = None
 
-    def __call__(self, activity: str, name: str, text: str) -> None:
-        """Print what is new in a file."""
-        key = (activity, name)
+    def __call__(self, activity_run: str, title: str, text: str) -> None:
+        """Print what is new in a file of an activity run."""
+        key = (activity_run, title)
         known = self.seen.setdefault(key, 0)
         fresh, self.seen[key] = text[known:], len(text)
         if not fresh:
             return
         if key != self.last:
-            self.session.echo(click.style(f"==> {visible(activity)} {visible(name)}", bold=True))
+            self.session.echo(click.style(f"==> {visible(title)}", bold=True))
             self.last = key
         show: Callable[[str], Any] = visible if self.session.is_terminal() else str
         self.session.echo(show(fresh), end="" if fresh.endswith("\n") else "\n")

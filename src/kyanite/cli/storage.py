@@ -54,7 +54,8 @@ def ls(session: Session, place: StoragePath | None, recursive: bool) -> None:
     print_table(session, ["name", "bytes", "modified (UTC)"], cells, right=("bytes",))
     files = [row for row in rows if row.get("size") is not None]
     if files:
-        session.echo(f"{count(len(files))} files, {size(sum(row['size'] for row in files))}")
+        noun = "file" if len(files) == 1 else "files"
+        session.echo(f"{count(len(files))} {noun}, {size(sum(row['size'] for row in files))}")
 
 
 def _listing(session: Session, place: StoragePath | None, recursive: bool) -> list[dict[str, Any]]:
@@ -104,11 +105,12 @@ def put(session: Session, files: tuple[Path, ...], destination: StoragePath, nam
     if name is not None and (len(files) != 1 or files[0].is_dir()):
         raise click.UsageError("--name is for one file.")
     account = find_account(session.workspace().accounts, destination.account)
-    account.create_container(destination.container)
-    transfers = []
     for file in files:
         if not file.exists():
             raise NotFoundError("There is no such file.", where=str(file))
+    account.create_container(destination.container)
+    transfers = []
+    for file in files:
         found = account.stat(destination.container, destination.path) if destination.path else None
         is_folder = (
             destination.folder or not destination.path or len(files) > 1 or name is not None or file.is_dir()

@@ -188,6 +188,17 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert done.returncode in (0, 1)
 
 
+def test_a_poor_encoding_of_the_terminal_is_no_error() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kyanite", "eval", "@concat('ü', uriComponentToString('%E2%82%AC'))"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "\\xfc\\u20ac\n"
+
+
 def test_control_characters_are_spelled_out() -> None:
     assert visible("a\x1b[31mb\tc\r\nd\x9b") == "a\\x1b[31mb\tc\nd\\x9b"
 

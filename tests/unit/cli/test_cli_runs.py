@@ -119,8 +119,11 @@ def test_resume_wants_one_run_or_all(kyanite: Run) -> None:
 
 def test_logs_are_printed_as_they_grow(fake: FakeWorkspace, capsys: pytest.CaptureFixture[str]) -> None:
     printer = LogPrinter(FakeSession(fake))
-    printer("Split", "stdout.txt", "one\n")
-    printer("Split", "stdout.txt", "one\n")
-    printer("Split", "stdout.txt", "one\ntwo")
-    printer("Split", "stderr.txt", f"bad {SECRET}")
-    assert capsys.readouterr().out == ("==> Split stdout.txt\none\ntwo\n==> Split stderr.txt\nbad ***\n")
+    printer("1", "Split stdout.txt", "one\n")
+    printer("1", "Split stdout.txt", "one\n")
+    printer("1", "Split stdout.txt", "one\ntwo")
+    printer("1", "Split stderr.txt", f"bad {SECRET}")
+    printer("2", "Split stdout.txt", "again\n")
+    assert capsys.readouterr().out == (
+        "==> Split stdout.txt\none\ntwo\n==> Split stderr.txt\nbad ***\n==> Split stdout.txt\nagain\n"
+    )
