@@ -24,6 +24,7 @@ FOREACH_ITEMS = 100_000
 FOREACH_BATCH_COUNT = 50
 FOREACH_BATCH_COUNT_DEFAULT = 20
 NESTED_RUNS = 8
+UNTIL_TURNS = 10_000
 DECISION_EVENTS = 256  # one decision's events share one commit; more go into the next one
 
 # waiting states

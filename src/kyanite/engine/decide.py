@@ -8,8 +8,8 @@ from datetime import datetime
 from uuid import UUID
 
 from kyanite.engine import events as ev
-from kyanite.engine.commands import CancelChildRun, Command
-from kyanite.engine.execution import handle_report, restart, start_activity, stop
+from kyanite.engine.commands import Command
+from kyanite.engine.execution import drain, handle_report, restart, start_activity, stop, stop_child
 from kyanite.engine.reports import Report
 from kyanite.engine.scopes import deciding_failure, may_run
 from kyanite.engine.state import ROOT, Phase, RunState
@@ -49,6 +49,7 @@ def decide(
     for report in reports:
         handle_report(turn, report)
     _timers(turn)
+    drain(turn)
     if state.status == "Canceling":
         _cancel(turn)
     while state.agenda and not state.over and state.status != "Canceling" and len(turn.events) < budget:
@@ -90,24 +91,27 @@ def _close(turn: Turn, path: str) -> None:
         text = f"Operation on target {failed} failed: {message}" if failed else ""
         turn.emit(ev.RunEnded(at=turn.at, status=status, message=text))
         return
+    assert scope.parent is not None  # noqa: S101 - only the root has none, and it returned above
     turn.emit(
         ev.ScopeClosed(
             at=turn.at,
             scope=path,
             status="Succeeded" if failed is None else "Failed",
+            result=turn.closing(scope.parent, path),
             failed_activity=failed,
             message=message or None,
         )
     )
-    assert scope.parent is not None  # noqa: S101 - only the root has none, and it returned above
     turn.step(scope.parent)
 
 
 def _timers(turn: Turn) -> None:
     for _, kind, path in list(turn.state.due_timers(turn.at)):
-        activity = turn.state.activities[path]
+        activity = turn.state.activities.get(path)
+        if activity is None:  # dropped with its container by an earlier timer
+            continue
         if kind == "due" and activity.phase is Phase.RETRYING:
-            if turn.state.status == "InProgress":
+            if turn.state.status == "InProgress" and not turn.state.scopes[activity.scope].draining:
                 restart(turn, path)
         elif kind == "due":
             turn.step(path)
@@ -126,9 +130,8 @@ def _cancel(turn: Turn) -> None:
             turn.ended(path, "Cancelled", error=turn.cancelled_error(path))
         elif activity.phase is Phase.RUNNING and activity.data.get("execution"):
             stop(turn, path, "Cancel")
-        elif activity.phase is Phase.RUNNING and activity.data.get("wait") and state.cancel and state.cancel.recursive:
-            turn.emit(ev.StopRequested(at=turn.at, path=path, reason="Cancel", deadline=turn.stop_deadline()))
-            turn.commands.append(CancelChildRun(path, str(activity.data["childRunId"])))
+        elif activity.phase is Phase.RUNNING and state.cancel and state.cancel.recursive:
+            stop_child(turn, path)
     if any(state.activities[path].phase is Phase.STOPPING for path in state.active):
         return
     for path in sorted(state.active, key=lambda path: -path.count("/")):

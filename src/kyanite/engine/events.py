@@ -145,6 +145,13 @@ class VariableSet(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnValueSet(Event):
+    """What the run gives back to the pipeline that called it."""
+
+    value: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VariableAppended(Event):
     """An array variable got one more item."""
 
@@ -161,10 +168,14 @@ class ScopeOpened(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeClosed(Event):
-    """All activities of a body are over; `failed_activity` and `message` say which leaf decided a failure."""
+    """All activities of a body are over; `failed_activity` and `message` say which leaf decided a failure.
+
+    `result` is what the container made of the body while its activities could still be seen.
+    """
 
     scope: str
     status: str
+    result: Json = None
     failed_activity: str | None = None
     message: str | None = None
 
@@ -196,6 +207,7 @@ KINDS: dict[str, type[Event]] = {
         ActivityStarted,
         AttemptFailed,
         CancelRequested,
+        ReturnValueSet,
         RunEnded,
         RunQueued,
         RunStarted,

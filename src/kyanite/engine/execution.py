@@ -8,7 +8,7 @@ from typing import Any
 from kyanite.definitions.model import Policy
 from kyanite.definitions.timespan import parse_timespan
 from kyanite.engine import events as ev
-from kyanite.engine.commands import StartActivity, StopActivity
+from kyanite.engine.commands import CancelChildRun, StartActivity, StopActivity
 from kyanite.engine.control import control_activity
 from kyanite.engine.reports import AttemptReport, ChildReport, ProgressReport, RecoveryReport, Report
 from kyanite.engine.state import Phase
@@ -85,6 +85,44 @@ def stop(turn: Turn, path: str, reason: str) -> None:
     turn.commands.append(StopActivity(path, activity.attempt, reason))
 
 
+def stop_child(turn: Turn, path: str) -> None:
+    """Cancel the child run that an ExecutePipeline waits for; nothing for any other activity."""
+    activity = turn.state.activities[path]
+    if activity.phase is Phase.RUNNING and activity.data.get("wait"):
+        turn.emit(ev.StopRequested(at=turn.at, path=path, reason="Cancel", deadline=turn.stop_deadline()))
+        turn.commands.append(CancelChildRun(path, str(activity.data["childRunId"])))
+
+
+def drain(turn: Turn) -> None:
+    """Bring containers whose time is over to their end: stop what runs inside, then end them."""
+    state = turn.state
+    over = [path for path in state.active if _times_out(turn, path)]
+    for path in over:
+        inside = [inner for inner in state.active if inner.startswith(f"{path}/")]
+        for inner in inside:
+            if state.activities[inner].phase is Phase.RUNNING:
+                if state.activities[inner].data.get("execution"):
+                    stop(turn, inner, "Cancel")
+                else:
+                    stop_child(turn, inner)
+        if any(_still_running(turn, inner) for inner in inside):
+            continue
+        for inner in sorted(inside, key=lambda inner: -inner.count("/")):
+            turn.ended(inner, "Cancelled", error=turn.cancelled_error(inner))
+        turn.ended(path, "Failed", output={}, error=turn.timeout_error(path))
+
+
+def _times_out(turn: Turn, path: str) -> bool:
+    activity = turn.state.activities[path]
+    return activity.phase is Phase.STOPPING and activity.scopes_opened > 0
+
+
+def _still_running(turn: Turn, path: str) -> bool:
+    """Whether a stopped attempt inside still has to report; a container inside has nothing to report itself."""
+    activity = turn.state.activities[path]
+    return activity.phase is Phase.STOPPING and activity.scopes_opened == 0
+
+
 def handle_report(turn: Turn, report: Report) -> None:
     """Fold one report in; a report about an attempt that is over already changes nothing."""
     activity = turn.state.activities.get(report.path)
@@ -139,6 +177,8 @@ def _attempt_ended(turn: Turn, report: AttemptReport) -> None:
 def _child_ended(turn: Turn, report: ChildReport) -> None:
     activity = turn.state.activities[report.path]
     output = dict(activity.output or {})
+    if report.return_value is not None:
+        output["pipelineReturnValue"] = dict(report.return_value)
     if report.status == "Succeeded":
         turn.ended(report.path, "Succeeded", output=output)
     elif activity.stop_reason == "Cancel":

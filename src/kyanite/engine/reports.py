@@ -44,6 +44,7 @@ class ChildReport:
     run_id: str
     status: str
     message: str = ""
+    return_value: Mapping[str, Any] | None = None
 
 
 Report = AttemptReport | ProgressReport | RecoveryReport | ChildReport

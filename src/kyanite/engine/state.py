@@ -99,6 +99,7 @@ class ScopeState:
     parent: str | None
     waiting: dict[str, int]
     statuses: dict[str, str] = field(default_factory=dict)
+    draining: bool = False
 
     @property
     def open(self) -> int:
@@ -122,6 +123,7 @@ class RunState:
         self.queued: ev.RunQueued | None = None
         self.started_at: str | None = None
         self.variables: dict[str, Json] = {}
+        self.return_value: Mapping[str, Json] | None = None
         self.activities: dict[str, ActivityState] = {}
         self.scopes: dict[str, ScopeState] = {}
         self.active: dict[str, None] = {}
@@ -208,6 +210,11 @@ class RunState:
         activity = self._move(event.path, event)
         activity.stop_reason = event.reason
         self._remember(event.deadline, f"stop:{activity.attempt}", event.path)
+        for scope in self._inner_scopes(event.path):
+            scope.draining = True
+            for name in scope.plan.activities:
+                self.agenda.pop(("start", join(scope.path, name)), None)
+            self.agenda.pop(("close", scope.path), None)
 
     def _attempt_failed(self, event: ev.AttemptFailed) -> None:
         activity = self._move(event.path, event)
@@ -238,15 +245,20 @@ class RunState:
         scope = self.scopes[activity.scope]
         name = activity.definition.name
         scope.statuses[name] = branching
+        for inner in list(self._inner_scopes(activity.path)):
+            self._drop(inner)
         for dependent in scope.plan.dependents[name]:
             scope.waiting[dependent] -= 1
-            if scope.waiting[dependent] == 0:
+            if scope.waiting[dependent] == 0 and not scope.draining:
                 self.agenda[("start", join(scope.path, dependent))] = None
-        if scope.open == 0:
+        if scope.open == 0 and not scope.draining:
             self.agenda[("close", scope.path)] = None
 
     def _variable_set(self, event: ev.VariableSet) -> None:
         self.variables[event.name] = event.value
+
+    def _return_value_set(self, event: ev.ReturnValueSet) -> None:
+        self.return_value = event.value
 
     def _variable_appended(self, event: ev.VariableAppended) -> None:
         self.variables[event.name] = [*self.variables[event.name], event.value]
@@ -259,8 +271,7 @@ class RunState:
         self._open(event.scope, branch_activities(parent.definition, branch), parent_path)
 
     def _scope_closed(self, event: ev.ScopeClosed) -> None:
-        scope = self.scopes.pop(event.scope)
-        self.agenda.pop(("close", event.scope), None)
+        scope = self.scopes[event.scope]
         if scope.parent is not None:
             parent = self.activities[scope.parent]
             parent.scopes_open -= 1
@@ -268,8 +279,24 @@ class RunState:
             if event.status != "Succeeded" and parent.first_failure is None:
                 parent.first_failure = event
         # nobody outside can address what ran inside: a loop of 100,000 items keeps only its open iterations
+        self._drop(scope)
+
+    def _inner_scopes(self, path: str) -> Iterator[ScopeState]:
+        """The open scopes inside an activity, at any depth."""
+        if path in self.activities and not self.activities[path].scopes_opened:
+            return
+        for scope in list(self.scopes.values()):
+            if scope.path.startswith(f"{path}/"):
+                yield scope
+
+    def _drop(self, scope: ScopeState) -> None:
+        del self.scopes[scope.path]
+        self.agenda.pop(("close", scope.path), None)
         for name in scope.plan.activities:
-            del self.activities[join(scope.path, name)]
+            path = join(scope.path, name)
+            del self.activities[path]
+            self.active.pop(path, None)
+            self.agenda.pop(("start", path), None)
 
     def _open(self, path: str, activities: tuple[Activity, ...], parent: str | None) -> None:
         plan = self._plans.get(id(activities))
@@ -343,6 +370,8 @@ def branch_activities(container: Activity, branch: str) -> tuple[Activity, ...]:
     """The activities of a container's branch; the iterations of a loop share one list."""
     if branch in container.branches:
         return container.branches[branch]
+    if branch.startswith("case-"):  # by number: a case's value may hold any character
+        return container.branches[list(container.branches)[int(branch.removeprefix("case-"))]]
     return container.branches.get("activities", ())
 
 
@@ -355,6 +384,7 @@ _FOLD: Mapping[type[ev.Event], Callable[[RunState, Any], None]] = {
     ev.ActivityStarted: RunState._activity_started,
     ev.AttemptFailed: RunState._attempt_failed,
     ev.CancelRequested: RunState._cancel_requested,
+    ev.ReturnValueSet: RunState._return_value_set,
     ev.RunEnded: RunState._run_ended,
     ev.RunQueued: RunState._run_queued,
     ev.RunStarted: RunState._run_started,

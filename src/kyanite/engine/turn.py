@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from kyanite.definitions.model import Activity
 from kyanite.engine import events as ev
 from kyanite.engine.commands import Command
-from kyanite.engine.control import control_activity
+from kyanite.engine.control import ClosingActivity, control_activity
 from kyanite.engine.state import ActivityState, Phase, RunState
 from kyanite.expressions import MISSING, Scope, evaluate
 from kyanite.limits import STOPPING_SECONDS
@@ -88,6 +88,11 @@ class Turn:
         if control is not None and self.state.activities[path].phase is Phase.RUNNING:
             control.step(self, path)
 
+    def closing(self, path: str, scope: str) -> Json:
+        """What a container makes of a body that is about to close, while the body's activities can be seen."""
+        control = control_activity(self.state.activities[path].definition.type)
+        return control.closing(self, path, scope) if isinstance(control, ClosingActivity) else None
+
     def end_stopped(self, path: str) -> None:
         """End an attempt that did not obey a stop in time."""
         timed_out = self.state.activities[path].stop_reason == "Timeout"
@@ -103,7 +108,7 @@ class Turn:
 
     def timeout_error(self, path: str) -> dict[str, Json]:
         """The error of an attempt that took longer than its policy allows."""
-        return self.error(path, "ActivityTimeout", "The activity was stopped: its policy's timeout has passed.")
+        return self.error(path, "ActivityTimeout", "The activity was stopped: its timeout has passed.")
 
     def cancelled_error(self, path: str) -> dict[str, Json]:
         """The error of an activity that was cancelled with its run."""

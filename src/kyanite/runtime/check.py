@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kyanite.activities import ACTIVITIES
-from kyanite.connections import LINKED_SERVICE_TYPES
+from kyanite.connections import CONNECTIONS
 from kyanite.definitions.check import Supported, check
 from kyanite.definitions.model import Factory, Pipeline, Resource
 from kyanite.definitions.problem import Problem
@@ -22,7 +22,7 @@ def supported_kinds() -> Supported:
     return Supported(
         activities=frozenset({*ACTIVITIES, *CONTROL_ACTIVITIES}),
         datasets=frozenset(FORMATS),
-        linked_services=frozenset({*LINKED_SERVICE_TYPES, "AzureBatch"}),
+        linked_services=frozenset({*CONNECTIONS, "AzureBatch"}),
     )
 
 

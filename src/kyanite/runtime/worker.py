@@ -134,7 +134,8 @@ class Worker:
         summary = self._store.summary(run_id)
         if summary is not None and summary.status in FINAL:
             if told:
-                self._inbox.put((parent, ChildReport(path, run_id, summary.status, summary.message)))
+                returned = fold(self._store, run_id)[0].return_value
+                self._inbox.put((parent, ChildReport(path, run_id, summary.status, summary.message, returned)))
             return
         if self._take(run_id, told) is None:
             raise ConflictError(f"The child run {run_id} is being advanced by another process.")
@@ -239,7 +240,9 @@ class Worker:
         self._store.release(held.lease)
         if held.told:
             parent, path = held.told
-            self._inbox.put((parent, ChildReport(path, held.run_id, held.state.status, held.state.message)))
+            state = held.state
+            report = ChildReport(path, held.run_id, state.status, state.message, state.return_value)
+            self._inbox.put((parent, report))
 
     # ---- acting
 

@@ -117,7 +117,9 @@ class Simulation:
             self._act(run_id, run, command)
         if run.state.over and run.parent:
             parent, path = run.parent
-            self.runs[parent].reports.append(ChildReport(path, run_id, run.state.status, run.state.message))
+            self.runs[parent].reports.append(
+                ChildReport(path, run_id, run.state.status, run.state.message, run.state.return_value)
+            )
         return bool(decision.events or decision.more)
 
     def _verify(self, run: SimulatedRun) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 if TYPE_CHECKING:
     from kyanite.engine.turn import Turn
@@ -17,9 +17,12 @@ CONTROL_ACTIVITIES = {
     "AppendVariable": "kyanite.engine.control.append_variable",
     "ExecutePipeline": "kyanite.engine.control.execute_pipeline",
     "Fail": "kyanite.engine.control.fail",
+    "Filter": "kyanite.engine.control.filter",
     "ForEach": "kyanite.engine.control.for_each",
     "IfCondition": "kyanite.engine.control.if_condition",
     "SetVariable": "kyanite.engine.control.set_variable",
+    "Switch": "kyanite.engine.control.switch",
+    "Until": "kyanite.engine.control.until",
     "Wait": "kyanite.engine.control.wait",
 }
 
@@ -34,6 +37,14 @@ class ControlActivity(Protocol):
 
     def step(self, turn: Turn, path: str) -> None:
         """Go on: a scope closed or the due time has come."""
+
+
+@runtime_checkable
+class ClosingActivity(Protocol):
+    """A container that looks into each of its scopes before it closes."""
+
+    def closing(self, turn: Turn, path: str, scope: str) -> Any:
+        """What to remember of the scope: the `result` of its ScopeClosed event."""
 
 
 @cache
