@@ -198,6 +198,8 @@ def _row_group(struct: Struct, leaves: tuple[Leaf, ...], data_end: int, name: st
     rows = number_of(struct, 3)
     if rows < 0:
         raise DataError("A row group has a negative number of rows.")
+    if rows == 0:
+        return RowGroup(struct, 0, ())  # chunks without pages have no place: pyarrow writes offset 0 or -1
     chunks = tuple(_chunk(chunk, data_end, name) for chunk in structs_of(struct, 1))
     if len(chunks) != len(leaves):
         raise DataError(f"A row group has {len(chunks)} columns, the schema has {len(leaves)}.")
@@ -222,8 +224,9 @@ def _chunk(struct: Struct, data_end: int, name: str) -> Chunk:
     size = number_of(meta, 7)
     if size < 0 or start < 4 or start + size > data_end:
         raise DataError("A column chunk lies outside the file's data: the file is cut off or corrupt.")
-    for place in (struct.get(4), struct.get(6), meta.get(14)):
-        if place is not None and not 4 <= int(place[1]) <= data_end:
+    for owner, number in ((struct, 4), (struct, 6), (meta, 14)):
+        place, length = number_of(owner, number, 4), number_of(owner, number + 1, 0)
+        if place < 4 or length < 0 or place + length > data_end:
             raise DataError("An index of a column chunk lies outside the file.")
     return Chunk(struct, start, size)
 

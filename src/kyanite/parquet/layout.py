@@ -15,7 +15,7 @@ from kyanite.errors import UnsupportedError
 from kyanite.parquet.footer import Footer, RowGroup
 from kyanite.parquet.model import Source
 from kyanite.parquet.page_cut import CODECS, NotCuttable
-from kyanite.parquet.pages import PageTable, dictionary_bytes, page_tables, steps_of_tables
+from kyanite.parquet.pages import Page, PageTable, dictionary_bytes, page_tables, row_steps, steps_of_tables
 from kyanite.parquet.plan import Group, Part, Planner, Steps, linear_steps
 from kyanite.parquet.reencode import rewrite_row_group
 from kyanite.parquet.thrift import LIST, STRUCT, encode
@@ -133,12 +133,23 @@ class Layout:
                 if chunk.codec not in CODECS:
                     raise NotCuttable(f"Pages compressed with codec {chunk.codec} are not cut.")
             tables = page_tables(self.file(place), place.footer, place.group)
+            steps = self._steps(place, tables)
         except NotCuttable as error:
             return _Pages(None, linear, error.message)
         if dictionary_bytes(tables) > self._dictionary_limit and not place.replaced:
             return _Pages(tables, linear, "its dictionaries are too large to be repeated in every part.")
+        return _Pages(tables, steps, None)
+
+    def _steps(self, place: Place, tables: tuple[PageTable, ...]) -> Steps:
         share = self._shares[place.number] + CUT_ENDS_BYTES * len(tables)
-        return _Pages(tables, steps_of_tables(tables, share), None)
+
+        def inside(column: int, page: Page) -> list[tuple[int, float]] | None:
+            if page.total < self._dictionary_limit:  # less than 5 % of a part
+                return None
+            chunk, leaf = place.group.chunks[column], place.footer.leaves[column]
+            return row_steps(self.file(place), place.footer, chunk, leaf, page)
+
+        return steps_of_tables(tables, share, inside)
 
     def _replace(self, place: Place) -> list[Place]:
         """The row group encoded anew as one or more; itself when that is impossible and it can be cut anyhow."""
@@ -153,8 +164,7 @@ class Layout:
         except UnsupportedError:
             if pages.tables is None:
                 raise
-            share = self._shares[place.number] + CUT_ENDS_BYTES * len(pages.tables)
-            self._pages[place.key] = _Pages(pages.tables, steps_of_tables(pages.tables, share), None)
+            self._pages[place.key] = _Pages(pages.tables, self._steps(place, pages.tables), None)
             return [place]
         self._sources.append(Source(place.footer.name, lambda: path.open("rb"), footer.size))
         self._shares.append(self._shares[place.number])

@@ -17,6 +17,7 @@ BOOLEAN, INT32, INT64, INT96, FLOAT, DOUBLE, BYTE_ARRAY, FIXED = range(8)
 WIDTHS = {INT32: 4, INT64: 8, INT96: 12, FLOAT: 4, DOUBLE: 8}
 PLAIN, PLAIN_DICTIONARY, RLE = 0, 2, 3
 DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY, RLE_DICTIONARY, BYTE_STREAM_SPLIT = range(5, 10)
+DICTIONARY = (PLAIN_DICTIONARY, RLE_DICTIONARY)
 CODECS = {0: None, 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 
 
@@ -191,6 +192,26 @@ def _finished(header: Struct, data: bytes, uncompressed: int, values: int) -> Cu
         header[4] = (I32, checksum - (1 << 32) if checksum >> 31 else checksum)
     head = encode(header)
     return CutPage(head + data, uncompressed + len(head), values)
+
+
+def text_ends(header: Struct, data: bytes, leaf: Leaf, codec: int) -> list[int]:
+    """Bytes decompressed of the first 1, 2, .. rows of a flat column's page of plain texts; a null row takes one."""
+    total = number_of(data_header(header), 1)
+    body = open_body(header, data, leaf, codec)
+    defined = _levels(body.definition, leaf.max_definition, total) if leaf.max_definition else b"\0" * total
+    length_at = packing.Struct("<I").unpack_from
+    ends: list[int] = []
+    position = nulls = 0
+    try:
+        for level in defined:
+            if level == leaf.max_definition:
+                position += 4 + length_at(body.values, position)[0]
+            else:
+                nulls += 1
+            ends.append(position + nulls)
+    except packing.error:
+        raise DataError("A page's texts end too early.") from None
+    return ends or [0]
 
 
 def cut_values(values: bytes, encoding: int, leaf: Leaf, first: int, last: int) -> bytes:

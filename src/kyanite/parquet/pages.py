@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import BinaryIO
@@ -10,18 +10,23 @@ from typing import BinaryIO
 from kyanite.errors import DataError
 from kyanite.parquet.footer import Chunk, Footer, Leaf, RowGroup, naming, read_exactly
 from kyanite.parquet.page_cut import (
+    BYTE_ARRAY,
     DATA_PAGE,
     DATA_PAGE_V2,
+    DICTIONARY,
+    PLAIN,
     NotCuttable,
     data_header,
     encoding_of,
     open_body,
     repetition_levels,
+    text_ends,
 )
 from kyanite.parquet.plan import Steps, steps_of_columns
 from kyanite.parquet.thrift import Struct, Truncated, decode, number_of, structs_of, uncollected
 
 DICTIONARY_PAGE = 2
+STEPS_IN_PAGE = 64
 WINDOW_BYTES = 16 * 1024
 HEADER_BYTES = 16 * 1024 * 1024
 
@@ -63,10 +68,48 @@ def page_tables(file: BinaryIO, footer: Footer, group: RowGroup) -> tuple[PageTa
         )
 
 
-def steps_of_tables(tables: Sequence[PageTable], footer_share: int) -> Steps:
-    """The planner's view of a row group's page tables; every slice repeats the dictionaries and its footer's share."""
-    columns = [[(page.rows, page.total) for page in table.pages] for table in tables]
-    return steps_of_columns(columns, dictionary_bytes(tables) + footer_share)
+def steps_of_tables(
+    tables: Sequence[PageTable], footer_share: int, steps_in: Callable[[int, Page], list[tuple[int, float]] | None]
+) -> Steps:
+    """The planner's view of a row group's pages; every slice pays its footer's share and the dictionaries it refers to.
+
+    `steps_in(column, page)` gives (rows, bytes) inside a page that is large against the parts, None for others.
+    """
+    columns = [
+        [step for page in table.pages for step in steps_in(index, page) or [(page.rows, float(page.total))]]
+        for index, table in enumerate(tables)
+    ]
+    return steps_of_columns(columns, footer_share, tuple(filter(None, map(_dictionary_reach, tables))))
+
+
+def _dictionary_reach(table: PageTable) -> tuple[int, int] | None:
+    """The row behind the last page that refers to the dictionary, and the dictionary's bytes."""
+    if table.dictionary is None:
+        return None
+    ends = [last for page, last in zip(table.pages, table.first_rows[1:], strict=True) if page.encoding in DICTIONARY]
+    return (ends[-1], table.dictionary.total) if ends else None
+
+
+def row_steps(file: BinaryIO, footer: Footer, chunk: Chunk, leaf: Leaf, page: Page) -> list[tuple[int, float]] | None:
+    """(rows, bytes) inside one page: exact for plain texts, whose rows may differ by megabytes; None for other pages."""
+    if leaf.type != BYTE_ARRAY or leaf.max_repetition or page.encoding != PLAIN:
+        return None
+    header, _ = decode(read_exactly(file, page.start, page.header_size, footer.name))
+    data = read_exactly(file, page.start + page.header_size, page.size, footer.name)
+    with naming(footer.name):
+        ends = text_ends(header, data, leaf, chunk.codec)
+    scale = page.total / max(1, ends[-1])
+    step = ends[-1] / STEPS_IN_PAGE
+    steps: list[tuple[int, float]] = []
+    row = taken = 0
+    for index, end in enumerate(ends, 1):
+        if end - taken >= step or index == len(ends):
+            if index - 1 > row:  # the rows before apart from the one that crosses, which may be huge
+                steps.append((index - 1 - row, (ends[index - 2] - taken) * scale))
+                taken = ends[index - 2]
+            steps.append((1, (end - taken) * scale))
+            row, taken = index, end
+    return steps
 
 
 def dictionary_bytes(tables: Sequence[PageTable]) -> int:

@@ -23,14 +23,20 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Sizes of slices of a row group: rows a..b take `fixed` + the difference of `sizes` interpolated at b and a.
+    """Sizes of slices of a row group: rows a..b take `fixed_from(a)` + the difference of `sizes` at b and a.
 
-    `rows` rises strictly from 0 to the group's rows; `sizes[0]` is 0; `fixed` is what every slice pays again.
+    `rows` rises strictly from 0 to the group's rows; `sizes[0]` is 0; `fixed` is what every slice pays again;
+    `dictionaries` are (row, bytes): slices that begin before that row repeat these bytes.
     """
 
     rows: Sequence[int]
     sizes: Sequence[float]
     fixed: float
+    dictionaries: tuple[tuple[int, int], ...] = ()
+
+    def fixed_from(self, first: int) -> float:
+        """Bytes that a slice beginning at row `first` takes beyond those of its rows."""
+        return self.fixed + sum(size for last, size in self.dictionaries if first < last)
 
     def size_at(self, row: int) -> float:
         """Bytes of the first `row` rows."""
@@ -158,9 +164,10 @@ class Planner:
         if row:
             steps = self._steps_of(group)
             done = steps.size_at(row)
-            rest = steps.size_at(self._groups[group].rows) - done + steps.fixed
+            fixed = steps.fixed_from(row)
+            rest = steps.size_at(self._groups[group].rows) - done + fixed
             if rest > room:
-                return self._cut(max(begin + 1, self._rows[group] + steps.row_at(room - steps.fixed + done)))
+                return self._cut(max(begin + 1, self._rows[group] + steps.row_at(room - fixed + done)))
             room -= rest
             group += 1
         whole = bisect_right(self._sizes, self._sizes[group] + room, lo=group) - 1
@@ -169,7 +176,8 @@ class Planner:
             return len(self._groups), 0
         room -= self._sizes[whole] - self._sizes[group]
         steps = self._steps_of(whole)
-        inside = steps.row_at(room - steps.fixed) if room > steps.fixed else 0
+        fixed = steps.fixed_from(0)
+        inside = steps.row_at(room - fixed) if room > fixed else 0
         inside = min(inside, self._groups[whole].rows - 1)
         return self._cut(max(begin + 1, self._rows[whole] + inside))
 
@@ -197,7 +205,9 @@ def linear_steps(rows: int, size: int) -> Steps:
     return Steps((0, rows), (0.0, float(size)), 0.0)
 
 
-def steps_of_columns(columns: Sequence[Sequence[tuple[int, int]]], fixed: float) -> Steps:
+def steps_of_columns(
+    columns: Sequence[Sequence[tuple[int, float]]], fixed: float, dictionaries: tuple[tuple[int, int], ...] = ()
+) -> Steps:
     """The sum of the columns' page tables: each a list of (rows, bytes) per page, all with the same total of rows."""
     changes: dict[int, float] = {}
     for pages in columns:
@@ -219,4 +229,4 @@ def steps_of_columns(columns: Sequence[Sequence[tuple[int, int]]], fixed: float)
             sizes_at.append(max(total, sizes_at[-1]))
             last = row
         slope += changes[row]
-    return Steps(rows_at, sizes_at, fixed)
+    return Steps(rows_at, sizes_at, fixed, dictionaries)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from kyanite.parquet.footer import Chunk, Footer, Leaf, RowGroup, naming, read_exactly
-from kyanite.parquet.page_cut import PLAIN_DICTIONARY, RLE_DICTIONARY, cut_page
+from kyanite.parquet.page_cut import DICTIONARY, cut_page
 from kyanite.parquet.pages import DICTIONARY_PAGE, Page, PageTable
 from kyanite.parquet.thrift import I32, I64, LIST, STRUCT, Struct, decode, number_of
 from kyanite.parquet.write import FileWriter
@@ -60,7 +60,7 @@ class _ChunkSlice:
         high = bisect_left(table.first_rows, last)
         pages = table.pages[low:high]
         dictionary = table.dictionary
-        referenced = any(page.encoding in (PLAIN_DICTIONARY, RLE_DICTIONARY) for page in pages)
+        referenced = any(page.encoding in DICTIONARY for page in pages)
         if dictionary and referenced:
             header = self._header(dictionary)
             self._count(

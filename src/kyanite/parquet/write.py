@@ -94,13 +94,13 @@ class FileWriter:
         self._out = out
         self._template = template
         self._copier = copier
+        self.rows = 0
+        self.position = 0
+        self.put(MAGIC)
         self._groups: list[Struct] = []
         self._indexes: list[_Index] = []
         self._spool = tempfile.SpooledTemporaryFile(max_size=INDEX_MEMORY_BYTES)  # noqa: SIM115 - closed by close()
         self._spooled = 0
-        self.rows = 0
-        self.position = 0
-        self.put(MAGIC)
 
     def __enter__(self) -> FileWriter:
         return self

@@ -1,0 +1,118 @@
+"""Parquet files in memory for the tests: generated tables, written in many ways."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kyanite.parquet import Source, SplitResult, split
+
+
+class MemoryWriter(io.BytesIO):
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = "open"
+
+    def commit(self) -> None:
+        assert self.state == "open"
+        self.state = "committed"
+
+    def abort(self) -> None:
+        assert self.state == "open"
+        self.state = "aborted"
+
+
+class Folder:
+    """Where parts go: remembers every writer ever opened."""
+
+    def __init__(self) -> None:
+        self.writers: list[tuple[str, MemoryWriter]] = []
+
+    def open_part(self, name: str) -> MemoryWriter:
+        writer = MemoryWriter()
+        self.writers.append((name, writer))
+        return writer
+
+    def committed(self) -> dict[str, bytes]:
+        return {name: writer.getvalue() for name, writer in self.writers if writer.state == "committed"}
+
+    def untouched(self) -> bool:
+        return all(writer.state == "aborted" for _, writer in self.writers)
+
+
+def source(data: bytes, name: str = "in.parquet") -> Source:
+    return Source(name, lambda: io.BytesIO(data), len(data))
+
+
+def written(table: pa.Table, **options: Any) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(table, out, **options)
+    return out.getvalue()
+
+
+def read(data: bytes) -> pa.Table:
+    return pq.read_table(io.BytesIO(data), use_threads=False)
+
+
+def metadata(data: bytes) -> Any:
+    return pq.ParquetFile(io.BytesIO(data)).metadata
+
+
+def split_all(data: bytes | Sequence[bytes], **target: Any) -> tuple[SplitResult, list[bytes]]:
+    """The split's result and its parts' bytes, in order."""
+    folder = Folder()
+    files = [data] if isinstance(data, bytes) else list(data)
+    result = split([source(file, f"in-{n}.parquet") for n, file in enumerate(files)], folder.open_part, **target)
+    parts = folder.committed()
+    assert list(parts) == [part.name for part in result.parts]
+    assert [len(part) for part in parts.values()] == [part.bytes for part in result.parts]
+    return result, list(parts.values())
+
+
+def _nullable(values: Callable[[random.Random], Any], share: float) -> Callable[[random.Random], Any]:
+    return lambda rng: None if rng.random() < share else values(rng)
+
+
+COLUMNS: dict[str, tuple[pa.DataType, Callable[[random.Random], Any]]] = {
+    "key": (pa.int64(), lambda rng: rng.randrange(2**40)),
+    "small": (pa.int32(), _nullable(lambda rng: rng.randrange(100), 0.2)),
+    "text": (pa.string(), _nullable(lambda rng: f"text-{rng.randrange(10**6)}", 0.1)),
+    "kind": (pa.string(), lambda rng: f"kind-{rng.randrange(30)}"),
+    "real": (pa.float64(), _nullable(lambda rng: rng.random(), 0.5)),
+    "half": (pa.float32(), lambda rng: float(rng.randrange(50))),
+    "flag": (pa.bool_(), _nullable(lambda rng: rng.random() < 0.3, 0.1)),
+    "price": (pa.decimal128(20, 3), _nullable(lambda rng: Decimal(rng.randrange(10**9)).scaleb(-3), 0.1)),
+    "at": (pa.timestamp("us", tz="UTC"), lambda rng: rng.randrange(2 * 10**15)),
+    "day": (pa.date32(), lambda rng: rng.randrange(20000)),
+    "fixed": (pa.binary(5), lambda rng: bytes([rng.randrange(256)] * 5)),
+    "nothing": (pa.int16(), lambda rng: None),
+    "one": (pa.string(), lambda rng: "same"),
+    "list": (pa.list_(pa.int32()), _nullable(lambda rng: [rng.randrange(9)] * rng.randrange(4), 0.2)),
+    "struct": (
+        pa.struct([("a", pa.int64()), ("b", pa.string())]),
+        _nullable(lambda rng: {"a": rng.randrange(9), "b": None if rng.random() < 0.5 else "b"}, 0.2),
+    ),
+    "map": (pa.map_(pa.string(), pa.float64()), lambda rng: [(str(k), rng.random()) for k in range(rng.randrange(3))]),
+    "deep": (
+        pa.list_(pa.list_(pa.struct([("x", pa.int32()), ("y", pa.list_(pa.string()))]))),
+        _nullable(
+            lambda rng: (
+                [[{"x": rng.randrange(5), "y": ["z"] * rng.randrange(3)}] * rng.randrange(3)] * rng.randrange(3)
+            ),
+            0.2,
+        ),
+    ),
+}
+
+
+def table_of(names: Sequence[str], rows: int, seed: int = 0) -> pa.Table:
+    """A table of these columns of COLUMNS, with two key/value pairs of metadata."""
+    rng = random.Random(seed)
+    arrays = {name: pa.array([COLUMNS[name][1](rng) for _ in range(rows)], COLUMNS[name][0]) for name in names}
+    return pa.table(arrays).replace_schema_metadata({"owner": "someone", "purpose": "a test"})

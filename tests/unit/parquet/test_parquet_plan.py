@@ -1,0 +1,112 @@
+"""The planner alone: complete, contiguous, within the capacity, as few parts as possible, equal."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kyanite.parquet.plan import Group, Planner, Steps, linear_steps, steps_of_columns
+
+GROUPS = st.lists(st.builds(Group, st.integers(1, 500), st.integers(1, 20_000)), min_size=1, max_size=12)
+
+
+def planner_of(groups, base=0.0, fixed=0.0):
+    steps = [Steps((0, group.rows), (0.0, float(group.size)), fixed) for group in groups]
+    return Planner(groups, steps.__getitem__, base)
+
+
+def rows_of(planned):
+    return [(piece.group, row) for part in planned for piece in part for row in range(piece.first, piece.last)]
+
+
+def every_row(groups, start=0):
+    return [(index, row) for index, group in enumerate(groups) for row in range(group.rows)][start:]
+
+
+def size_of(part, groups, fixed=0.0):
+    total = 0.0
+    for piece in part:
+        group = groups[piece.group]
+        rows = piece.last - piece.first
+        total += group.size if rows == group.rows else group.size * rows / group.rows + fixed
+    return total
+
+
+@given(GROUPS, st.integers(1, 60_000), st.integers(0, 300), st.integers(0, 200), st.data())
+def test_parts_by_bytes_hold_every_row_once_in_order(groups, capacity, base, fixed, data):
+    planner = planner_of(groups, base, fixed)
+    start = data.draw(st.integers(0, planner.rows - 1))
+    first_rows = data.draw(st.none() | st.integers(1, 50))
+    planned = planner.by_bytes(capacity, start, first_rows)
+    assert rows_of(planned) == every_row(groups, start)
+    assert all(piece.last > piece.first for part in planned for piece in part)
+    if first_rows is not None:
+        assert sum(piece.last - piece.first for piece in planned[0]) <= first_rows
+    for part in planned:
+        rows = sum(piece.last - piece.first for piece in part)
+        assert rows == 1 or base + size_of(part, groups, fixed) <= capacity * 1.000001
+
+
+@given(st.integers(1, 40), st.integers(20, 400), st.integers(2, 9))
+def test_uniform_rows_give_the_fewest_and_equal_parts(count, rows, parts):
+    groups = [Group(rows, rows * 100)] * count
+    total = count * rows * 100
+    capacity = total / parts + 1000
+    planned = planner_of(groups).by_bytes(capacity)
+    sizes = [size_of(part, groups) for part in planned]
+    assert len(planned) == -(-total // int(capacity))
+    assert max(sizes) - min(sizes) <= 100 * len(sizes) + 200
+
+
+@given(GROUPS, st.integers(1, 60))
+def test_a_number_of_parts_is_kept_unless_rows_are_fewer(groups, count):
+    planned = planner_of(groups).by_parts(count)
+    assert rows_of(planned) == every_row(groups)
+    assert len(planned) == min(count, sum(group.rows for group in groups))
+
+
+@given(GROUPS, st.integers(1, 700))
+def test_a_number_of_rows_is_exact(groups, count):
+    planned = planner_of(groups).by_rows(count)
+    assert rows_of(planned) == every_row(groups)
+    sizes = [sum(piece.last - piece.first for piece in part) for part in planned]
+    assert all(size == count for size in sizes[:-1])
+    assert 1 <= sizes[-1] <= count
+
+
+def test_no_rows_give_no_parts():
+    planner = planner_of([])
+    assert planner.by_bytes(100) == planner.by_parts(3) == planner.by_rows(5) == ()
+
+
+def test_a_row_above_the_capacity_is_a_part_alone():
+    groups = [Group(2, 20), Group(1, 5000), Group(2, 20)]
+    planned = planner_of(groups).by_bytes(1000)
+    assert [[(piece.group, piece.first, piece.last) for piece in part] for part in planned] == [
+        [(0, 0, 2)],
+        [(1, 0, 1)],
+        [(2, 0, 2)],
+    ]
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 999)), max_size=9), min_size=1, max_size=4))
+def test_page_tables_add_up(columns):
+    rows = max(sum(page[0] for page in pages) for pages in columns)
+    columns = [[*pages, (rows + 1 - sum(page[0] for page in pages), 7)] for pages in columns]
+    steps = steps_of_columns(columns, 3)
+    assert steps.fixed == 3
+    for row in range(rows + 2):
+        expected = 0.0
+        for pages in columns:
+            done = 0
+            for count, size in pages:
+                expected += size * min(max(row - done, 0), count) / count
+                done += count
+        assert abs(steps.size_at(row) - expected) < 1e-6
+        assert abs(steps.size_at(steps.row_at(steps.size_at(row))) - steps.size_at(row)) <= 1000
+
+
+def test_linear_steps_span_the_row_group():
+    steps = linear_steps(10, 500)
+    assert (steps.size_at(0), steps.size_at(5), steps.size_at(10)) == (0, 250, 500)
+    assert (steps.row_at(-1), steps.row_at(249), steps.row_at(500), steps.row_at(900)) == (0, 4, 10, 10)

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import io
+import random
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parquet_files import COLUMNS, Folder, metadata, read, source, split_all, table_of, written
+
+from kyanite.errors import ActivityError, DataError, ParameterError
+from kyanite.parquet import split
+
+OPTIONS = st.fixed_dictionaries(
+    {"row_group_size": st.sampled_from([1, 40, 333, 5000])},
+    optional={
+        "compression": st.sampled_from(["none", "snappy", "gzip", "zstd", "brotli", "lz4"]),
+        "data_page_version": st.sampled_from(["1.0", "2.0"]),
+        "use_dictionary": st.booleans(),
+        "write_page_index": st.booleans(),
+        "data_page_size": st.sampled_from([64, 500, 5000]),
+        "dictionary_pagesize_limit": st.sampled_from([50, 1000]),
+        "write_page_checksum": st.booleans(),
+        "store_decimal_as_integer": st.booleans(),
+    },
+)
+COLUMN_SETS = st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=5, unique=True)
+
+
+def joined(parts):
+    return pa.concat_tables([pq.read_table(io.BytesIO(part), page_checksum_verification=True) for part in parts])
+
+
+def check(data, result, parts, most=None):
+    """Every row once and in order, schema and metadata kept, nothing above the target."""
+    table = read(data)
+    assert joined(parts).equals(table)
+    assert result.rows_in == result.rows_out == table.num_rows
+    assert [part.first_row for part in result.parts] == [
+        sum(before.rows for before in result.parts[:index]) for index in range(len(result.parts))
+    ]
+    for part, file in zip(result.parts, parts, strict=True):
+        footer = metadata(file)
+        assert footer.num_rows == part.rows
+        assert footer.schema.equals(metadata(data).schema)
+        assert footer.metadata == metadata(data).metadata
+        assert footer.created_by == metadata(data).created_by
+        if most is not None and len(file) > most:
+            assert part.oversize
+            assert part.rows == 1
+        check_statistics(file)
+
+
+def check_statistics(file):
+    """Minima and maxima in a footer are those of the rows that are there."""
+    reader = pq.ParquetFile(io.BytesIO(file))
+    for index in range(reader.metadata.num_row_groups):
+        group = reader.metadata.row_group(index)
+        for column in range(group.num_columns):
+            chunk = group.column(column)
+            if "." in chunk.path_in_schema or not chunk.is_stats_set or not chunk.statistics.has_min_max:
+                continue
+            values = reader.read_row_group(index, columns=[chunk.path_in_schema]).column(0)
+            if not pa.types.is_decimal(values.type) and not pa.types.is_timestamp(values.type):
+                assert pc.min(values).as_py() == chunk.statistics.min
+                assert pc.max(values).as_py() == chunk.statistics.max
+
+
+@settings(max_examples=60)
+@given(COLUMN_SETS, st.integers(0, 700), OPTIONS, st.floats(0.02, 1.5))
+def test_parts_by_bytes_joined_are_the_input(columns, rows, options, share):
+    data = written(table_of(columns, rows), **options)
+    most = max(1500, int(len(data) * share))
+    result, parts = split_all(data, max_bytes=most)
+    check(data, result, parts, most)
+
+
+@settings(max_examples=30)
+@given(COLUMN_SETS, st.integers(0, 300), OPTIONS, st.integers(1, 9))
+def test_a_number_of_parts_joined_is_the_input(columns, rows, options, count):
+    data = written(table_of(columns, rows), **options)
+    result, parts = split_all(data, parts=count)
+    check(data, result, parts)
+    assert len(parts) == max(1, min(count, rows))
+
+
+@settings(max_examples=30)
+@given(COLUMN_SETS, st.integers(0, 300), OPTIONS, st.integers(1, 400))
+def test_a_number_of_rows_joined_is_the_input(columns, rows, options, count):
+    data = written(table_of(columns, rows), **options)
+    result, parts = split_all(data, rows=count)
+    check(data, result, parts)
+    assert all(part.rows == count for part in result.parts[:-1])
+    assert len(parts) == max(1, -(-rows // count))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"data_page_version": "2.0"}, {"write_page_index": True}, {"use_dictionary": False}]
+)
+def test_uniform_rows_give_equal_parts(options):
+    data = written(
+        table_of(["key", "kind", "real", "flag"], 20_000), row_group_size=7000, data_page_size=8000, **options
+    )
+    result, parts = split_all(data, max_bytes=len(data) // 4)
+    check(data, result, parts, len(data) // 4)
+    assert len(parts) in (4, 5)
+    assert max(map(len, parts)) / min(map(len, parts)) < 1.03
+
+
+def test_every_row_of_a_small_file_can_be_the_cut():
+    names = ["key", "small", "text", "kind", "flag", "price", "nothing", "list", "struct", "map", "deep"]
+    for version in ("1.0", "2.0"):
+        data = written(table_of(names, 41), data_page_version=version, data_page_size=100)
+        for rows in range(1, 41):
+            result, parts = split_all(data, rows=rows)
+            check(data, result, parts)
+
+
+ENCODINGS = {
+    "plain": ({}, ["key", "text", "flag", "fixed", "price"]),
+    "delta numbers": ({"key": "DELTA_BINARY_PACKED", "small": "DELTA_BINARY_PACKED"}, ["key", "small"]),
+    "delta lengths": ({"text": "DELTA_LENGTH_BYTE_ARRAY"}, ["text", "key"]),
+    "delta texts": ({"text": "DELTA_BYTE_ARRAY", "fixed": "DELTA_BYTE_ARRAY"}, ["text", "fixed"]),
+    "byte streams": (
+        dict.fromkeys(("real", "half", "key", "fixed"), "BYTE_STREAM_SPLIT"),
+        ["real", "half", "key", "fixed"],
+    ),
+    "boolean runs": ({"flag": "RLE"}, ["flag", "key"]),
+}
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_every_encoding_is_cut_and_kept(name, version):
+    encodings, columns = ENCODINGS[name]
+    options = {"use_dictionary": False, "column_encoding": encodings, "data_page_version": version}
+    data = written(table_of(columns, 900), compression="zstd", **options)
+    result, parts = split_all(data, rows=170)
+    check(data, result, parts)
+    encoded = metadata(data).row_group(0)
+    for part in parts:
+        group = metadata(part).row_group(0)
+        for column in range(group.num_columns):
+            assert group.column(column).encodings == encoded.column(column).encodings
+            assert group.column(column).compression == "ZSTD"
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_int96_times_are_copied_as_they_are(dictionary):
+    times = pa.array([n * 86_400_000_000_123 for n in range(-3, 97)], pa.timestamp("ns"))
+    options = {"use_deprecated_int96_timestamps": True, "use_dictionary": dictionary}
+    data = written(pa.table({"at": times, "n": range(100)}), **options)
+    result, parts = split_all(data, rows=33)
+    check(data, result, parts)
+    assert all(metadata(part).row_group(0).column(0).physical_type == "INT96" for part in parts)
+
+
+def test_arrow_types_beyond_parquets_are_kept():
+    table = pa.table(
+        {
+            "d": pa.array(["a", "b", "a"] * 50).dictionary_encode(),
+            "s": pa.array([1, 2, None] * 50, pa.duration("ms")),
+            "l": pa.array(["x", "y", "z"] * 50, pa.large_string()),
+            "h": pa.array([1.5, 2.5, None] * 50, pa.float16()),
+            "t": pa.array([1, 2, 3] * 50, pa.time64("ns")),
+        }
+    )
+    data = written(table)
+    result, parts = split_all(data, rows=40)
+    check(data, result, parts)
+    assert read(parts[0]).schema.equals(table.schema)
+
+
+def test_a_dictionary_that_is_not_referenced_is_not_carried():
+    texts = [f"only-here-{n % 50}" for n in range(500)] + [f"text-{n:040d}" for n in range(500)]
+    data = written(pa.table({"text": texts}), dictionary_pagesize_limit=3000, data_page_size=2000, write_batch_size=100)
+    result, parts = split_all(data, rows=250)
+    check(data, result, parts)
+    assert metadata(parts[0]).row_group(0).column(0).has_dictionary_page
+    assert not metadata(parts[-1]).row_group(0).column(0).has_dictionary_page
+
+
+def test_dictionaries_large_against_the_target_are_not_repeated():
+    rng = random.Random(5)
+    texts = [f"some longer text {rng.randrange(3000)}" for _ in range(30_000)]
+    data = written(pa.table({"text": texts, "n": range(30_000)}))
+    most = 60_000
+    result, parts = split_all(data, max_bytes=most)
+    check(data, result, parts, most)
+    assert result.bytes_out < 1.6 * len(data)
+    assert max(map(len, parts)) / min(map(len, parts)) < 1.25
+
+
+def test_no_rows_give_one_empty_part():
+    data = written(table_of(["key", "deep"], 0))
+    for target in ({"max_bytes": 10}, {"parts": 3}, {"rows": 2}):
+        result, parts = split_all(data, **target)
+        assert len(parts) == 1
+        assert read(parts[0]).schema.equals(read(data).schema, check_metadata=True)
+        assert result.parts[0].rows == 0
+
+
+def test_a_row_larger_than_the_target_is_a_part_alone_and_said_so():
+    rng = random.Random(3)
+    texts = ["small"] * 50 + [rng.randbytes(20_000).hex()] + ["small"] * 50
+    data = written(pa.table({"text": texts}), use_dictionary=False, compression="none")
+    result, parts = split_all(data, max_bytes=4000)
+    check(data, result, parts, 4000)
+    assert [part.rows for part in result.oversize] == [1]
+    assert result.oversize[0].first_row == 50
+    assert len(parts) <= 6
+
+
+def test_rows_of_very_different_sizes_stay_within_the_target():
+    rng = random.Random(4)
+    texts = [rng.randbytes(rng.choice([1, 5, 900])).hex() for _ in range(1500)]
+    data = written(pa.table({"text": texts}), use_dictionary=False, compression="none")
+    result, parts = split_all(data, max_bytes=30_000)
+    check(data, result, parts, 30_000)
+    assert not result.oversize
+
+
+def test_several_files_become_parts_in_their_order():
+    tables = [table_of(["key", "text"], rows, rows) for rows in (300, 0, 5, 900)]
+    files = [written(table, row_group_size=130) for table in tables]
+    result, parts = split_all(files, max_bytes=9000)
+    assert joined(parts).equals(pa.concat_tables(tables))
+    assert max(map(len, parts)) <= 9000
+    assert result.bytes_in == sum(map(len, files))
+    assert result.bytes_out == sum(map(len, parts))
+
+
+def test_files_of_different_schemas_are_mapped_by_name_first():
+    first = pa.table({"a": range(100), "b": [str(n) for n in range(100)]})
+    second = pa.table({"a": range(50)})
+    result, parts = split_all([written(first), written(second)], rows=60)
+    assert result.rows_out == 150
+    assert joined(parts).column("a").to_pylist() == [*range(100), *range(50)]
+    assert joined(parts).column("b").null_count == 50
+
+
+def test_names_and_progress():
+    seen = []
+    data = written(table_of(["key"], 100), row_group_size=10)
+    result, _ = split_all(data, rows=30, name=lambda n: f"out/{n}.parq", progress=lambda *counts: seen.append(counts))
+    assert [part.name for part in result.parts] == ["out/0.parq", "out/1.parq", "out/2.parq", "out/3.parq"]
+    assert seen == sorted(seen)
+    assert seen[-1][0] == 100
+    assert seen[-1][2] == 4
+
+
+@pytest.mark.parametrize("target", [{}, {"rows": 1, "parts": 2}, {"max_bytes": 0}, {"parts": -1}])
+def test_an_unclear_target_is_refused(target):
+    with pytest.raises(ParameterError):
+        split([source(written(table_of(["key"], 1)))], Folder().open_part, **target)
+
+
+class TestNothingIsCommittedOnFailure:
+    data = written(table_of(["key", "text"], 500), row_group_size=100, data_page_size=500)
+
+    def fails(self, folder, kind, sources=None, **calls):
+        with pytest.raises(kind):
+            split(sources or [source(self.data)], folder.open_part, rows=90, **calls)
+        assert folder.untouched()
+
+    def test_cancelled(self):
+        calls = iter([False] * 20 + [True] * 100)
+        folder = Folder()
+        self.fails(folder, ActivityError, cancelled=lambda: next(calls))
+        assert len(folder.writers) > 1
+
+    def test_a_writer_breaks(self):
+        folder = Folder()
+
+        def open_part(name):
+            writer = folder.open_part(name)
+            if len(folder.writers) == 4:
+                writer.write = self.full
+            return writer
+
+        with pytest.raises(OSError, match="disk full"):
+            split([source(self.data)], open_part, rows=90)
+        assert folder.untouched()
+
+    def full(self, data):
+        raise OSError(28, "disk full")
+
+    def test_a_page_is_corrupt(self):
+        broken = bytearray(self.data)
+        broken[300:1200] = bytes(900)
+        folder = Folder()
+        self.fails(folder, DataError, [source(self.data), source(bytes(broken), "broken.parquet")])
+
+    def test_the_file_is_shorter_when_read_again(self):
+        opened = iter([self.data, self.data[:2000]])
+        folder = Folder()
+        shrinking = source(self.data).__class__("shrinking.parquet", lambda: io.BytesIO(next(opened)), len(self.data))
+        self.fails(folder, DataError, [shrinking])
