@@ -42,3 +42,13 @@ def raise_errors(problems: Iterable[Problem]) -> None:
     if errors:
         lines = "\n".join(f"  {problem.where}: {problem.message} {problem.cure}" for problem in errors)
         raise DefinitionError(f"{len(errors)} problems:\n{lines}")
+
+
+def error(code: str, file: str, path: str, message: str, cure: str) -> Problem:
+    """A problem that would fail at run time."""
+    return Problem("error", code, file, path, message, cure)
+
+
+def warning(code: str, file: str, path: str, message: str, cure: str) -> Problem:
+    """A problem that lets runs go on."""
+    return Problem("warning", code, file, path, message, cure)
