@@ -4,7 +4,7 @@
 
 The six arguments are those of the tutorial; 1 MB is 1,048,576 bytes and may be a fraction. KEY `-` (or an empty
 argument) means: no key, use the right that this workspace has on its own accounts. The exit code is 0 only when every
-row of the blob is in a part; a failure is one line on stderr.
+row of the blob is in a part; a failure is one line on stderr. Parts of an earlier run are replaced.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import kyanite
 
 if TYPE_CHECKING:
-    from kyanite.parquet import SplitResult
+    from kyanite.movement.split import SplitResult
 
 MEGABYTE = 1_048_576
+PART_NAME = "part{index:04d}.parq"
 USAGE = "usage: python splitparquet.py ACCOUNT KEY|- CONTAINER OUTPUT_FOLDER BLOB MB"
 
 
@@ -44,8 +45,7 @@ def report(result: SplitResult, max_size: int) -> list[str]:
     ]
     for part in result.parts:
         share = part.bytes / max_size
-        name = part.name.rpartition("/")[2]
-        lines.append(f"{name:<20} {part.rows:>12,} {part.bytes:>14,} {part.bytes / MEGABYTE:>8.2f} {share:>10.0%}")
+        lines.append(f"{part.name:<20} {part.rows:>12,} {part.bytes:>14,} {part.bytes / MEGABYTE:>8.2f} {share:>10.0%}")
     lines += ["", f"rows in {result.rows_in:,}, rows out {result.rows_out:,}, {len(result.parts)} parts"]
     return lines
 
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     credential = None if key in {"", "-"} else key
     source, target = address(account, container, blob), address(account, container, folder)
     try:
-        result = kyanite.split([source], target, max_size=max_size, credential=credential, prefix="part")
+        result = kyanite.split(source, target, max_size=max_size, credential=credential, name_template=PART_NAME)
     except kyanite.KyaniteError as error:
         text = " ".join(str(error).split())
         print(f"splitparquet: {text.replace(credential, '***') if credential else text}", file=sys.stderr)

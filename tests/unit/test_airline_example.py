@@ -114,7 +114,7 @@ class Splitter:
         self.rows_out, self.error = rows_out, error
         self.calls: list[tuple[Any, ...]] = []
 
-    def __call__(self, inputs: list[str], output: str, *, max_size: int, credential: str | None, **options: Any) -> Any:
+    def __call__(self, inputs: str, output: str, *, max_size: int, credential: str | None, **options: Any) -> Any:
         self.calls.append((inputs, output, max_size, credential))
         if self.error:
             raise self.error
@@ -139,7 +139,7 @@ def test_it_splits_what_the_tutorial_names(
     splitter = Splitter()
     assert run(program, monkeypatch, splitter, "airline", KEY, *GOOD) == 0
     base = "https://airline.blob.core.windows.net/filestorage"
-    assert splitter.calls == [([f"{base}/source/NewFile.parq"], f"{base}/target", 4 * 1_048_576, KEY)]
+    assert splitter.calls == [(f"{base}/source/NewFile.parq", f"{base}/target", 4 * 1_048_576, KEY)]
     output = capsys.readouterr()
     assert "part0.parquet" in output.out
     assert "rows in 30, rows out 30, 2 parts" in output.out
