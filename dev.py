@@ -49,7 +49,7 @@ LINT = (
     ("format", "ruff", "format", "--check", "."),
     ("lint", "ruff", "check", "."),
     ("types", "mypy"),
-    ("imports", "lint-imports"),
+    ("imports", "lint-imports", "--no-cache"),
 )
 UNIT_TESTS = ("unit tests", "pytest", "tests/unit")
 
