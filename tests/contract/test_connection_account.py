@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from kyanite.errors import ConflictError, StorageError, UserError
+from kyanite.errors import StorageError, UserError
 from kyanite.secrets import Vault
 from kyanite.storage import StorageAccounts, file_set, staging
 
@@ -49,8 +49,8 @@ def test_create_is_idempotent_and_lists_names(accounts):
     assert first.keys == again.keys and first.keys[0] != first.keys[1]
     assert again.created == first.created and again.hierarchical
     assert accounts.names() == ["boxes"] and accounts.get("other") is None and accounts.get("../x") is None
-    with pytest.raises(ConflictError):
-        accounts.create("boxes", hierarchical=False)
+    assert accounts.create("boxes", hierarchical=False).hierarchical
+    assert not accounts.create("flat", hierarchical=False).hierarchical
 
 
 @pytest.mark.parametrize("name", ["ab", "A" * 5, "has-hyphen", "x" * 25, "..", "a/b", "", "abc\n"])

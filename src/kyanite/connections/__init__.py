@@ -11,7 +11,7 @@ from kyanite.connections.connection import Connection, Writer, WriterSet
 from kyanite.errors import UnsupportedError
 from kyanite.storage import Entry, StorageAccounts
 
-LINKED_SERVICE_TYPES = {
+CONNECTIONS = {
     "AzureBlobFS": "azure_storage:open_linked_service",
     "AzureBlobStorage": "azure_storage:open_linked_service",
     "AzureStorage": "azure_storage:open_linked_service",
@@ -25,11 +25,11 @@ def open_connection(linked_service: Mapping[str, Any], accounts: StorageAccounts
     UnsupportedError for a type that is not a place of files, StorageError `AuthenticationFailed` for a wrong key.
     """
     kind = str(linked_service.get("type"))
-    place = LINKED_SERVICE_TYPES.get(kind)
+    place = CONNECTIONS.get(kind)
     if place is None:
         raise UnsupportedError(
             f"Linked service `{linked_service.get('name')}` is of type `{kind}`, which holds no files here.",
-            cure=f"Supported are {', '.join(LINKED_SERVICE_TYPES)}.",
+            cure=f"Supported are {', '.join(CONNECTIONS)}.",
         )
     module, _, function = place.partition(":")
     opener = getattr(import_module(f"kyanite.connections.{module}"), function)
@@ -37,7 +37,7 @@ def open_connection(linked_service: Mapping[str, Any], accounts: StorageAccounts
 
 
 __all__ = [
-    "LINKED_SERVICE_TYPES",
+    "CONNECTIONS",
     "Connection",
     "Entry",
     "Writer",

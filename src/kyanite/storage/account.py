@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from kyanite.errors import ConflictError, StorageError
+from kyanite.errors import StorageError
 from kyanite.secrets import Vault
 from kyanite.storage import staging
 from kyanite.storage.failures import disk_errors, storage_error
@@ -41,15 +41,10 @@ class StorageAccounts:
         self._clock = clock
 
     def create(self, name: str, hierarchical: bool = True) -> StorageAccount:
-        """The account of this name, made with two random keys when there is none.
-
-        ConflictError when it exists with the other kind of namespace, which the service cannot change either.
-        """
+        """The account of this name, made when there is none; one that exists keeps its kind of namespace."""
         folder = self.root / check_account_name(name)
         existing = self.get(name)
         if existing is not None:
-            if existing.hierarchical != hierarchical:
-                raise ConflictError(f"Storage account `{name}` exists; its namespace kind cannot change.")
             return existing
         with disk_errors(f"storage account {name}"):
             for path in (self.root, folder, folder / _STAGING):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kyanite.connections import LINKED_SERVICE_TYPES, open_connection, open_url
+from kyanite.connections import CONNECTIONS, open_connection, open_url
 from kyanite.connections.linked_service import account_address
 from kyanite.errors import DefinitionError, StorageError, UnsupportedError, UserError
 from kyanite.secrets import Vault
@@ -33,7 +33,7 @@ def connection_string(key, **more):
 
 
 def test_table_is_sorted():
-    assert list(LINKED_SERVICE_TYPES) == sorted(LINKED_SERVICE_TYPES)
+    assert list(CONNECTIONS) == sorted(CONNECTIONS)
 
 
 def test_every_way_to_name_an_account_of_the_workspace(accounts):
