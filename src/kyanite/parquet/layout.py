@@ -15,8 +15,8 @@ from kyanite.errors import UnsupportedError
 from kyanite.parquet.footer import Footer, RowGroup
 from kyanite.parquet.model import Source
 from kyanite.parquet.page_cut import CODECS, NotCuttable
-from kyanite.parquet.pages import Page, PageTable, dictionary_bytes, page_tables, row_steps, steps_of_tables
-from kyanite.parquet.plan import Group, Part, Planner, Steps, linear_steps
+from kyanite.parquet.pages import Page, PageTable, page_tables, row_steps, steps_of_tables
+from kyanite.parquet.plan import Group, Part, Piece, Planner, Steps, linear_steps
 from kyanite.parquet.reencode import rewrite_row_group
 from kyanite.parquet.thrift import LIST, STRUCT, encode
 
@@ -65,6 +65,7 @@ class Layout:
             for index, group in enumerate(footer.row_groups)
             if group.rows
         ]
+        self._kept: set[tuple[int, int]] = set()  # dictionaries are repeated after all
         self._pages: dict[tuple[int, int], _Pages] = {}
         bare = [len(encode({**footer.struct, 4: (LIST, (STRUCT, []))})) for footer in footers]
         self._base = bare[0] + TAIL_BYTES
@@ -105,21 +106,27 @@ class Layout:
         return pages.tables
 
     def plan(self, make: Callable[[Planner], tuple[Part, ...]]) -> tuple[Part, ...]:
-        """The plan that `make` gives once every row group under a cut can be cut."""
+        """The plan that `make` gives once every row group under a cut can be cut and repeats no large dictionaries."""
         while True:
             groups = [Group(place.group.rows, self._whole_size(place)) for place in self._places]
             planned = make(Planner(groups, lambda group: self._pages_of(self._places[group]).steps, self._base))
-            stubborn = [group for group in _cut_groups(planned, groups) if self._must_replace(self._places[group])]
+            stubborn = sorted({cut.group for cut in _cut_pieces(planned, groups) if self._must_replace(cut)})
             if not stubborn:
                 return planned
             for group in reversed(stubborn):
                 self._places[group : group + 1] = self._replace(self._places[group])
 
+    def _must_replace(self, piece: Piece) -> bool:
+        place = self._places[piece.group]
+        pages = self._pages_of(place)
+        if pages.tables is None:
+            return True
+        if place.replaced or place.key in self._kept or piece.first == 0:
+            return False
+        return pages.steps.dictionaries_from(piece.first) > self._dictionary_limit
+
     def _whole_size(self, place: Place) -> int:
         return place.group.size + place.group.index_size + self._shares[place.number]
-
-    def _must_replace(self, place: Place) -> bool:
-        return self._pages_of(place).reason is not None
 
     def _pages_of(self, place: Place) -> _Pages:
         if place.key not in self._pages:
@@ -136,8 +143,6 @@ class Layout:
             steps = self._steps(place, tables)
         except NotCuttable as error:
             return _Pages(None, linear, error.message)
-        if dictionary_bytes(tables) > self._dictionary_limit and not place.replaced:
-            return _Pages(tables, linear, "its dictionaries are too large to be repeated in every part.")
         return _Pages(tables, steps, None)
 
     def _steps(self, place: Place, tables: tuple[PageTable, ...]) -> Steps:
@@ -164,7 +169,7 @@ class Layout:
         except UnsupportedError:
             if pages.tables is None:
                 raise
-            self._pages[place.key] = _Pages(pages.tables, self._steps(place, pages.tables), None)
+            self._kept.add(place.key)
             return [place]
         self._sources.append(Source(place.footer.name, lambda: path.open("rb"), footer.size))
         self._shares.append(self._shares[place.number])
@@ -176,7 +181,6 @@ class Layout:
         return self._folder
 
 
-def _cut_groups(planned: Sequence[Part], groups: Sequence[Group]) -> list[int]:
-    """Row groups that some part holds only a slice of, in order."""
-    pieces = (piece for part in planned for piece in part)
-    return sorted({piece.group for piece in pieces if piece.last - piece.first < groups[piece.group].rows})
+def _cut_pieces(planned: Sequence[Part], groups: Sequence[Group]) -> list[Piece]:
+    """Pieces that are slices of a row group only."""
+    return [piece for part in planned for piece in part if piece.last - piece.first < groups[piece.group].rows]

@@ -91,7 +91,7 @@ def _dictionary_reach(table: PageTable) -> tuple[int, int] | None:
 
 
 def row_steps(file: BinaryIO, footer: Footer, chunk: Chunk, leaf: Leaf, page: Page) -> list[tuple[int, float]] | None:
-    """(rows, bytes) inside one page: exact for plain texts, whose rows may differ by megabytes; None for other pages."""
+    """(rows, bytes) inside one page: exact for plain texts, whose rows may differ by megabytes; else None."""
     if leaf.type != BYTE_ARRAY or leaf.max_repetition or page.encoding != PLAIN:
         return None
     header, _ = decode(read_exactly(file, page.start, page.header_size, footer.name))
@@ -110,11 +110,6 @@ def row_steps(file: BinaryIO, footer: Footer, chunk: Chunk, leaf: Leaf, page: Pa
             steps.append((1, (end - taken) * scale))
             row, taken = index, end
     return steps
-
-
-def dictionary_bytes(tables: Sequence[PageTable]) -> int:
-    """Bytes of all dictionary pages of a row group."""
-    return sum(table.dictionary.total for table in tables if table.dictionary)
 
 
 class HeaderReader:

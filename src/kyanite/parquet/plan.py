@@ -34,9 +34,13 @@ class Steps:
     fixed: float
     dictionaries: tuple[tuple[int, int], ...] = ()
 
+    def dictionaries_from(self, first: int) -> int:
+        """Bytes of the dictionaries that a slice beginning at row `first` refers to."""
+        return sum(size for last, size in self.dictionaries if first < last)
+
     def fixed_from(self, first: int) -> float:
         """Bytes that a slice beginning at row `first` takes beyond those of its rows."""
-        return self.fixed + sum(size for last, size in self.dictionaries if first < last)
+        return self.fixed + self.dictionaries_from(first)
 
     def size_at(self, row: int) -> float:
         """Bytes of the first `row` rows."""
