@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kyanite.errors import ExpressionError
-from kyanite.expressions.functions import FUNCTIONS, LOGIC_APPS, UNSUPPORTED, find_function
+from kyanite.expressions.functions import FUNCTIONS, LOGIC_APPS, find_function
 from kyanite.expressions.functions.system import near_text
 from kyanite.expressions.syntax import Call, Constant, Expression, Interpolation, Node, Path, Template, parse
 
@@ -85,9 +85,7 @@ def _unknown(call: Call, text: str) -> ExpressionError:
     name = call.name[:100]
     folded = name.lower()
     cure = None
-    if folded in UNSUPPORTED:
-        message = f"The function '{name}' exists in Data Factory but is not supported yet."
-    elif any(folded == other.lower() for other in LOGIC_APPS):
+    if any(folded == other.lower() for other in LOGIC_APPS):
         message = f"The function '{name}' belongs to Logic Apps; Data Factory does not have it."
     else:
         message = f"The function '{name}' does not exist."

@@ -98,6 +98,11 @@ def is_binary(value: Json) -> bool:
     return isinstance(value, Mapping) and CONTENT_TYPE in value and isinstance(value.get(CONTENT), str)
 
 
+def is_xml(value: Json) -> bool:
+    """Whether a value is binary with an XML content type."""
+    return is_binary(value) and "xml" in str(value[CONTENT_TYPE]).lower()
+
+
 def binary(content: bytes, content_type: str = OCTET_TYPE) -> dict[str, Json]:
     """Bytes as a value: an object with the content type and base64 content."""
     return {CONTENT_TYPE: content_type, CONTENT: base64.b64encode(content).decode("ascii")}

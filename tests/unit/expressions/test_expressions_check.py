@@ -7,13 +7,13 @@ from kyanite.expressions import Reference, find_problems, references
 
 
 def test_all_problems_in_one_pass():
-    found = find_problems("@concat(nosuch(), lenght('a'), toUpper(), sort(item()), xpath(1, 2))")
+    found = find_problems("@concat(nosuch(), lenght('a'), toUpper(), sort(item()), xpath(1))")
     assert [(problem.position, problem.message, problem.cure) for problem in found] == [
         (8, "The function 'nosuch' does not exist.", None),
         (18, "The function 'lenght' does not exist.", "Did you mean 'length'?"),
         (31, "The function 'toUpper' takes 1 argument(s), not 0.", None),
         (42, "The function 'sort' belongs to Logic Apps; Data Factory does not have it.", None),
-        (56, "The function 'xpath' exists in Data Factory but is not supported yet.", None),
+        (56, "The function 'xpath' takes 2 argument(s), not 1.", None),
     ]
 
 

@@ -19,9 +19,15 @@ CASES = [
     for line in (Path(__file__).parents[2] / "fixtures" / "expressions.txt").read_text("utf-8").splitlines()
     if line and not line.startswith("#")
 ]
+CATALOGUE = (
+    '<shop><shelf name="top"><book id="1"><title>A</title><price>10</price></book>'
+    '<book id="2"><title>B</title><price>20</price></book></shelf>'
+    '<shelf name="low"><book id="3"><title>C</title><price>30</price></book>'
+    '<book id="4"><title>D</title><price>40</price></book></shelf></shop>'
+)
 SCOPE = Scope(
     parameters={"t": {"mixed": 1, "MIXED": 2}, "list": [1, 2], "text": "abc"},
-    variables={"list": ["a", "b"]},
+    variables={"list": ["a", "b"], "x": evaluate_text("@xml(item())", Scope(item=CATALOGUE))},
     pipeline={"RunId": "r"},
 )
 
@@ -39,6 +45,19 @@ def test_case(expression, expected):
 
 def test_cases_are_there():
     assert len(CASES) > 100
+
+
+def test_xml_work_is_bounded():
+    wide = evaluate_text("@xml(item())", Scope(item="<a>" + "<b/>" * 2_000 + "</a>"))
+    for query in ("//*[//*]", "//b[preceding::b]", "//*[contains(string(/), 'x')]", "count(//b[. = //b])"):
+        with pytest.raises(ExpressionError, match="more than 100000 steps"):
+            evaluate_text(f"@xpath(item(), '{query.replace(chr(39), chr(39) * 2)}')", Scope(item=wide))
+    for text in ("<a>" * 65 + "</a>" * 65, "<a " + " ".join(f'b{i}=""' for i in range(100_001)) + "/>"):
+        with pytest.raises(ExpressionError, match=r"deeper than 64|more than 100000"):
+            evaluate_text("@xml(item())", Scope(item=text))
+    for query in ("(" * 100 + "1" + ")" * 100, "1" + "+1" * 1_000, "-" * 20_000 + "1x"):
+        with pytest.raises(ExpressionError, match="XPath"):
+            evaluate_text("@xpath(item(), variables('q'))", Scope(item=wide, variables={"q": query}))
 
 
 def test_table_is_sorted_and_fits_the_functions():

@@ -29,9 +29,9 @@ TREES = st.recursive(
         st.text(st.characters(exclude_categories=["Cs"]), max_size=5).map(lambda t: "'" + t.replace("'", "''") + "'"),
     ),
     lambda inner: st.builds(
-        lambda name, arguments: f"{name}({','.join(arguments)})",
+        lambda name, arguments: f"{name}({','.join(arguments[: FUNCTIONS[name].maximum])})",
         st.sampled_from(sorted(FUNCTIONS)),
-        st.lists(inner, max_size=4),
+        st.lists(inner, min_size=3, max_size=4),
     ),
     max_leaves=12,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kyanite.expressions.functions import collection, conversion, date, logical, math, string, system
+from kyanite.expressions.functions import collection, conversion, date, logical, math, string, system, xml
 from kyanite.expressions.scope import Json
 
 
@@ -124,10 +124,9 @@ FUNCTIONS: dict[str, Function] = {
     "uriComponentToString": Function(conversion.uri_component_to_string, 1, 1),
     "utcNow": Function(date.utc_now, 0, 1),
     "variables": Function(system.variables, 1, 1),
+    "xml": Function(xml.xml, 1, 1),
+    "xpath": Function(xml.xpath, 2, 2),
 }
-
-UNSUPPORTED = ("xml", "xpath")
-"""Functions of Data Factory that are refused by name."""
 
 LOGIC_APPS = (
     "action",

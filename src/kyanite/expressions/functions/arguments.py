@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kyanite.errors import ExpressionError
-from kyanite.expressions.scope import Json
-from kyanite.expressions.values import is_number, kind_of
+from kyanite.expressions.scope import Evaluation, Json
+from kyanite.expressions.values import is_number, is_xml, kind_of, text_form
+from kyanite.expressions.xml_tree import XmlNode, parse_xml
 
 
 class ArgumentRefused(ExpressionError):
@@ -89,3 +90,15 @@ def numbers(values: tuple[Json, ...]) -> list[int | float]:
             place = 0 if items is not values else index
             raise ArgumentRefused(place, f"Numbers are expected, not a value of type '{kind_of(item)}'.")
     return list(items)
+
+
+def xml_document(value: Json, index: int, evaluation: Evaluation) -> XmlNode:
+    """The document of an XML value; texts are refused."""
+    if not is_xml(value):
+        raise ArgumentRefused(index, f"An XML value is expected, not a value of type '{kind_of(value)}'.")
+    whole = text_form(value, evaluation)
+    evaluation.spend(len(whole) >> 6)
+    try:
+        return parse_xml(whole)
+    except ExpressionError as problem:
+        raise ArgumentRefused(index, problem.message) from None

@@ -9,9 +9,10 @@ from urllib.parse import quote, unquote_to_bytes
 
 from kyanite.errors import ExpressionError
 from kyanite.expressions import characters, json_text, values
-from kyanite.expressions.functions.arguments import ArgumentRefused, text
+from kyanite.expressions.functions.arguments import ArgumentRefused, text, xml_document
 from kyanite.expressions.scope import Evaluation, Json, Thunk
 from kyanite.expressions.syntax import INTEGER_MAXIMUM, INTEGER_MINIMUM
+from kyanite.expressions.xml_tree import xml_to_json
 
 TEXT_TYPE = "text/plain;charset=utf-8"
 _NUMBER = re.compile(r"[+-]?(?=[0-9.])([0-9][0-9,]*+)?(\.[0-9]*+)?([eE][+-]?[0-9]{1,4})?", re.ASCII)
@@ -146,7 +147,9 @@ def int_(evaluation: Evaluation, value: Json) -> int:
 
 
 def json(evaluation: Evaluation, value: Json) -> Json:
-    """The value that a JSON text stands for; an empty text is null, as in the engine."""
+    """The value that a JSON text or an XML value stands for; an empty text is null, as in the engine."""
+    if values.is_xml(value):
+        return xml_to_json(xml_document(value, 0, evaluation))
     whole = text(value)
     evaluation.spend(len(whole) >> 8)
     try:
