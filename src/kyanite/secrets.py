@@ -48,7 +48,7 @@ class _Known:
     """What one reading of the file gives. It is replaced as a whole, so threads never see half of a change.
 
     `entries`: name -> id, value, past values; `texts`: (id, form) -> text; `markers`: text -> marker, longest first;
-    `hints`: texts one of which stands in every JSON text that holds a secret.
+    `hints`: pieces one of which stands in every JSON text that holds a secret, fewer than there are spellings.
     """
 
     entries: Mapping[str, Entry]
@@ -254,13 +254,19 @@ def _index(entries: Mapping[str, Entry]) -> _Known:
         forms = dict(_forms(value))
         texts.update({(identity, form): text for form, text in forms.items()})
         own: list[str] = []
-        for text in sorted(set(forms.values()), key=len):
-            if not any(hint in text for hint in own):
-                own.append(text)
-        hints.update(dict.fromkeys(json.dumps(text, ensure_ascii=False)[1:-1] for text in own))
+        for piece in sorted({_steady(text) for text in forms.values()}, key=len):
+            if not any(hint in piece for hint in own):
+                own.append(piece)
+        hints.update(dict.fromkeys(own))
     markers = {text: f"~secret:{identity}:{form}~" for (identity, form), text in reversed(texts.items())}
     longest_first = dict(sorted(markers.items(), key=lambda item: -len(item[0])))
     return _Known(entries, texts, longest_first, tuple(hints))
+
+
+def _steady(text: str) -> str:
+    """The part of a text that most spellings share: its longest run of letters and digits, if that tells enough."""
+    longest = max(re.findall("[A-Za-z0-9]+", text), key=len, default="")
+    return longest if len(longest) >= SECRET_MINIMUM_CHARACTERS else json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 # ---- the shapes of a value

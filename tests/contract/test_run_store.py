@@ -87,7 +87,10 @@ class TestLog:
 
     def test_append_gives_the_new_version_and_numbers_without_gaps(self, world):
         lease = world.claimed()
-        assert world.store.append("run-1", 1, [event("RunStarted", 1), event("VariableSet", 2, name="a")], lease=lease) == 3
+        assert (
+            world.store.append("run-1", 1, [event("RunStarted", 1), event("VariableSet", 2, name="a")], lease=lease)
+            == 3
+        )
         assert world.store.append("run-1", 3, [event("VariableSet", 3, name="b")], lease=lease) == 4
         assert [one.seq for one in world.store.read("run-1")] == [1, 2, 3, 4]
         assert [one.body.get("name") for one in world.store.read("run-1", after=2)] == ["a", "b"]
@@ -122,7 +125,10 @@ class TestLog:
         assert world.store.version("run-1") == 2
 
     def test_bodies_come_back_as_they_went_in(self, world):
-        body = {"input": {"n": 1.5, "list": [None, True, "ünï", {"ключ": "\ud83d"}], "big": "x" * 100_000}, "path": "A/0/B"}
+        body = {
+            "input": {"n": 1.5, "list": [None, True, "ünï", {"ключ": "\ud83d"}], "big": "x" * 100_000},
+            "path": "A/0/B",
+        }
         lease = world.claimed()
         world.store.append("run-1", 1, [event("ActivityStarted", 1, **body)], lease=lease)
         assert world.store.read("run-1", after=1)[0].body == body
@@ -194,7 +200,9 @@ class TestLeases:
     @pytest.mark.parametrize("change", [{"boot_id": "x:y", "host": "elsewhere"}, {"boot_id": None}])
     def test_an_owner_that_cannot_be_seen_from_here_keeps_its_lease(self, world, change):
         boot = world.me.boot_id.partition(":")[0]
-        other = replace(world.me, **{**change, "boot_id": change["boot_id"] or f"{boot}:another container"}, pid=2**22 + 5)
+        other = replace(
+            world.me, **{**change, "boot_id": change["boot_id"] or f"{boot}:another container"}, pid=2**22 + 5
+        )
         world.make()
         assert world.store.claim("run-1", other, NOW)
         assert world.store.claim("run-1", world.me, NOW) is None
@@ -265,7 +273,12 @@ class TestSummaries:
         assert world.store.summary("run-1").status == "Queued"
         world.store.append("run-1", 1, [event("RunStarted", 2)], lease=lease)
         running = world.store.summary("run-1")
-        assert (running.status, running.queued_at, running.started_at, running.ended_at) == ("InProgress", at(1), at(2), None)
+        assert (running.status, running.queued_at, running.started_at, running.ended_at) == (
+            "InProgress",
+            at(1),
+            at(2),
+            None,
+        )
         world.store.append("run-1", 2, [event("CancelRequested", 3)])
         assert world.store.summary("run-1").status == "Canceling"
         end = event("RunEnded", 4, status="Cancelled", message="The user cancelled it.")
@@ -407,3 +420,89 @@ class TestForgetting:
         assert world.store.read("run-1") == []
         assert world.store.create("run-1", RunHeader("f", "p"), [queued()])
         assert world.store.forget(datetime(2027, 1, 1, tzinfo=UTC)) == 1
+
+
+class TestInTheDatabase:
+    """What only the durable store does."""
+
+    @pytest.fixture
+    def clock(self):
+        return [NOW]
+
+    @pytest.fixture
+    def world(self, tmp_path, clock):
+        vault = Vault(tmp_path / "secrets.json")
+        vault.put("password", SECRET)
+        database = Database(tmp_path / "kyanite.db")
+        world = World(SqliteRunStore(database, vault, clock=lambda: clock[0]), vault)
+        world.database = database
+        yield world
+        database.close()
+
+    def test_one_append_is_one_commit(self, world):
+        lease = world.claimed()
+        before = world.database.commits
+        world.store.append("run-1", 1, [event("RunStarted", 1), event("VariableSet", 2)], lease=lease)
+        assert world.database.commits == before + 1
+        world.store.append_many([("run-1", 3, [event("CancelRequested", 3)], None) for _ in range(5)])
+        assert world.database.commits == before + 2
+
+    def test_no_secret_is_on_the_disk(self, world):
+        world.make(parameters={"p": SECRET})
+        world.store.put_snapshot({"p": SECRET})
+        lease = world.store.claim("run-1", world.me, NOW)
+        ended = event("RunEnded", 2, status="Failed", message=f"Cannot use {SECRET}.", p=SECRET)
+        world.store.append("run-1", 1, [ended], lease=lease)
+        world.database.close()
+        content = (world.database.path).read_bytes()
+        assert b"RunEnded" in content
+        assert b"odd=things" not in content
+
+    def test_another_process_sees_the_run(self, world, tmp_path):
+        world.make()
+        other = Database(tmp_path / "kyanite.db")
+        assert SqliteRunStore(other, world.vault).version("run-1") == 1
+        other.close()
+
+    def test_a_message_with_half_a_surrogate_pair(self, world):
+        lease = world.claimed()
+        end = event("RunEnded", 1, status="Failed", message="broken \ud83d text")
+        world.store.append("run-1", 1, [end], lease=lease)
+        assert world.store.summary("run-1").message == "broken ? text"
+        assert world.store.read("run-1", after=1)[0].body["message"] == "broken \ud83d text"
+
+    def test_forgetting_goes_in_small_transactions(self, world, monkeypatch):
+        monkeypatch.setattr("kyanite.runs.sqlite.FORGET_EVENTS", 4)
+        for number in range(5):
+            world.make(f"run-{number}")
+            world.finish(f"run-{number}", number)
+        before = world.database.commits
+        assert world.store.forget(datetime(2027, 1, 1, tzinfo=UTC)) == 5
+        assert world.database.commits == before + 3 + 1
+        tables = ("runs", "headers", "events")
+        assert [world.database.query(f"SELECT count(*) FROM {table}")[0][0] for table in tables] == [0, 0, 0]
+
+    def test_snapshots_go_when_no_run_needs_them_and_none_is_on_its_way(self, world, clock):
+        used, unused = world.store.put_snapshot({"used": 1}), world.store.put_snapshot({"unused": 1})
+        world.make(snapshot=used)
+        long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+        clock[0] = NOW + timedelta(hours=1)
+        world.store.forget(long_ago)
+        assert world.store.snapshot(unused) == {"unused": 1}
+        clock[0] = NOW + timedelta(hours=1, minutes=30)
+        asked_again = world.store.put_snapshot({"unused": 1})
+        assert asked_again == unused
+        clock[0] = NOW + timedelta(hours=3)
+        world.store.forget(long_ago)
+        assert world.store.snapshot(unused) == {"unused": 1}
+        clock[0] = NOW + timedelta(hours=4)
+        world.store.forget(long_ago)
+        assert world.store.snapshot(used) == {"used": 1}
+        with pytest.raises(NotFoundError):
+            world.store.snapshot(unused)
+
+    def test_asking_for_a_known_snapshot_writes_nothing(self, world):
+        world.store.put_snapshot({"a": 1})
+        before = world.database.commits
+        world.store.put_snapshot({"a": 1})
+        assert world.database.commits == before

@@ -2,6 +2,7 @@
 
 WAL with synchronous=FULL: a commit that returned survives a crash and a power cut. Transactions begin IMMEDIATE, so two
 processes never deadlock on an upgrade; the second waits up to 30 s. One connection per process, guarded by a lock.
+Waiting is ours: SQLite's own handler sleeps ever longer, up to 100 ms, and a busy process starves the others.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kyanite.database import faults, place
 from kyanite.errors import InvariantError, KyaniteError, StateError
 
 Row = sqlite3.Row
+Result = TypeVar("Result")
 Arguments = Mapping[str, Any] | Sequence[Any]
 
 _BUSY_SECONDS = 30.0
+_TRY_AGAIN_SECONDS = 0.001
 _LOG_BYTES_KEPT = 16 * 1024 * 1024
 _fault = faults.planned(os.environ)
 
@@ -45,7 +48,7 @@ class Database:
             place.prepare(path)
         try:
             self._connection = sqlite3.connect(
-                path or ":memory:", timeout=busy_seconds, isolation_level=None, check_same_thread=False
+                path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False
             )
         except sqlite3.DatabaseError as error:
             raise self._explain(error) from error
@@ -90,10 +93,7 @@ class Database:
     def query(self, sql: str, arguments: Arguments = ()) -> list[Row]:
         """All rows of a SELECT."""
         with self._lock:
-            try:
-                return self._connection.execute(sql, arguments).fetchall()
-            except sqlite3.Error as error:
-                raise self._explain(error) from error
+            return self._patiently(lambda: self._connection.execute(sql, arguments).fetchall())
 
     def execute(self, sql: str, arguments: Arguments = ()) -> int:
         """Run one changing statement (its own transaction unless inside one); the number of rows it changed."""
@@ -105,26 +105,28 @@ class Database:
 
     def execute_many(self, sql: str, rows: Sequence[Arguments]) -> None:
         """Run one changing statement for many rows."""
-        with self._lock:
-            if not self._depth:
-                with self.transaction():
-                    return self.execute_many(sql, rows)
+        with self.transaction():
+            self._patiently(lambda: self._connection.executemany(sql, rows))
+
+    def _run(self, sql: str, arguments: Arguments = ()) -> sqlite3.Cursor:
+        return self._patiently(lambda: self._connection.execute(sql, arguments))
+
+    def _patiently(self, work: Callable[[], Result]) -> Result:
+        """Do the work; outside a transaction, try again for a while when another process has the database."""
+        if self._depth and not self._connection.in_transaction:
+            raise StateError("The transaction was undone after an earlier failure.", where=str(self.path))
+        deadline = 0.0
+        while True:
             try:
-                self._connection.executemany(sql, rows)
+                return work()
             except sqlite3.IntegrityError:
                 raise
             except sqlite3.Error as error:
-                raise self._explain(error) from error
-
-    def _run(self, sql: str, arguments: Arguments = ()) -> sqlite3.Cursor:
-        if self._depth and not self._connection.in_transaction:
-            raise StateError("The transaction was undone after an earlier failure.", where=str(self.path))
-        try:
-            return self._connection.execute(sql, arguments)
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.Error as error:
-            raise self._explain(error) from error
+                now = time.monotonic()
+                deadline = deadline or now + self._busy_seconds
+                if self._depth or "locked" not in str(error) or now > deadline:
+                    raise self._explain(error) from error
+            time.sleep(_TRY_AGAIN_SECONDS)
 
     def _commit(self) -> None:
         try:
@@ -148,7 +150,7 @@ class Database:
         return StateError(f"The state database refused a statement: {text}.", where=where)
 
     def _configure(self) -> None:
-        mode = self._retry_locked("PRAGMA journal_mode=WAL")
+        mode = self.query("PRAGMA journal_mode=WAL")[0][0]
         if self.path is not None and mode != "wal":
             raise StateError(
                 f"The state database cannot keep a write-ahead log here (mode {mode}).",
@@ -157,17 +159,6 @@ class Database:
             )
         for pragma in ("synchronous=FULL", "foreign_keys=ON", f"journal_size_limit={_LOG_BYTES_KEPT}"):
             self._run(f"PRAGMA {pragma}")
-
-    def _retry_locked(self, sql: str) -> str:
-        """Switching a new file to WAL does not wait for another process that does the same: try again ourselves."""
-        deadline = time.monotonic() + self._busy_seconds
-        while True:
-            try:
-                return str(self._connection.execute(sql).fetchone()[0])
-            except sqlite3.Error as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise self._explain(error) from error
-            time.sleep(0.01)
 
     def _migrate(self) -> None:
         scripts = _migrations()

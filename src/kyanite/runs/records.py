@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -72,7 +71,7 @@ def row_of(vault: Vault, run_id: str, header: RunHeader, state: RunState) -> dic
 def changed_columns(vault: Vault, run_id: str, state: RunState) -> dict[str, Any]:
     """The columns that an append writes; half a surrogate pair in a message, which no database takes, becomes `?`."""
     message = vault.seal(state.message).encode(errors="replace").decode()
-    return {**asdict(state), "run_id": run_id, "message": message}
+    return {**vars(state), "run_id": run_id, "message": message}
 
 
 def state_of(row: Row) -> RunState:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -143,7 +142,7 @@ class SqliteRunStore:
 
     def runs(self, query: RunQuery) -> list[RunSummary]:
         """The runs a query asks for, newest first."""
-        arguments = asdict(query)
+        arguments = {**vars(query)}
         for name in ("status", "not_status", "pipeline", "not_pipeline"):
             wanted = names(arguments[name])
             arguments[name] = None if wanted is None else json.dumps(wanted)
