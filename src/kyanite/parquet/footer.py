@@ -31,6 +31,7 @@ from kyanite.parquet.thrift import (
 MAGIC = b"PAR1"
 ENCRYPTED_MAGIC = b"PARE"
 TAIL_BYTES = 64 * 1024
+FOOTER_LEVELS = 3  # FileMetaData, RowGroup, ColumnChunk, ColumnMetaData: what that holds is only passed on
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ def footer_of(file: BinaryIO, size: int, name: str) -> Footer:
 def parse_footer(data: bytes, size: int, name: str) -> Footer:
     """The footer made of these thrift bytes, the last ones of a file of `size` bytes."""
     with naming(name), uncollected():
-        struct, _ = decode(data)
+        struct, _ = decode(data, levels=FOOTER_LEVELS)
         if 8 in struct:
             raise _encrypted(name)
         leaves = _leaves(structs_of(struct, 2))

@@ -20,6 +20,13 @@ TRUE, FALSE, I8, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID = r
 _FIXED = {DOUBLE: 8, UUID: 16}
 
 
+ALL_LEVELS = 1000
+
+
+class Opaque(bytes):
+    """A struct, list, set or map kept as its bytes: nested deeper than the caller wanted to look."""
+
+
 class Truncated(DataError):
     """The bytes end inside a value."""
 
@@ -36,10 +43,13 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def decode(data: bytes, position: int = 0) -> tuple[Struct, int]:
-    """One struct at `position` and the position after it; `DataError` on anything that is not one."""
+def decode(data: bytes, position: int = 0, levels: int = ALL_LEVELS) -> tuple[Struct, int]:
+    """One struct at `position` and the position after it; `DataError` on anything that is not one.
+
+    Containers in structs nested `levels` deep become `Opaque`: a third of the time for a footer.
+    """
     try:
-        struct, end = _read_struct(data, position)
+        struct, end = _read_struct(data, position, levels)
     except IndexError:
         raise Truncated("The thrift data ends inside a value.") from None
     except RecursionError:
@@ -63,7 +73,7 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
             raise DataError("A thrift number is longer than 64 bits.")
 
 
-def _read_struct(data: bytes, position: int) -> tuple[Struct, int]:
+def _read_struct(data: bytes, position: int, levels: int) -> tuple[Struct, int]:
     fields: Struct = {}
     number = 0
     while True:
@@ -95,16 +105,53 @@ def _read_struct(data: bytes, position: int) -> tuple[Struct, int]:
             position = end
         elif kind <= FALSE:
             fields[number] = (kind, kind == TRUE)
-        else:
-            item, position = _read_value(data, position, kind)
+        elif levels or kind < LIST or kind > STRUCT:
+            item, position = _read_value(data, position, kind, levels)
             fields[number] = (kind, item)
+        else:
+            end = _skip(data, position, kind)
+            fields[number] = (kind, Opaque(data[position:end]))
+            position = end
 
 
-def _read_value(data: bytes, position: int, kind: int) -> tuple[Any, int]:
+def _skip(data: bytes, position: int, kind: int) -> int:
+    """The position behind a value of this kind."""
     if kind == STRUCT:
-        return _read_struct(data, position)
+        while True:
+            head = data[position]
+            position += 1
+            if head == 0:
+                return position
+            if not head >> 4:
+                _, position = read_varint(data, position)
+            kind = head & 15
+            if kind == BINARY:
+                length, position = read_varint(data, position)
+                position += length
+            elif kind > FALSE:
+                position = _skip(data, position, kind)
+    if I16 <= kind <= I64:
+        while data[position] > 127:
+            position += 1
+        return position + 1
     if kind in (LIST, SET):
-        return _read_list(data, position)
+        head = data[position]
+        position += 1
+        length, kind = head >> 4, head & 15
+        if length == 15:
+            length, position = read_varint(data, position)
+        _check_length(data, position, length)
+        for _ in range(length):
+            position = _skip(data, position, kind)
+        return position
+    return _read_value(data, position, kind, ALL_LEVELS)[1]
+
+
+def _read_value(data: bytes, position: int, kind: int, levels: int) -> tuple[Any, int]:
+    if kind == STRUCT:
+        return _read_struct(data, position, levels - 1)
+    if kind in (LIST, SET):
+        return _read_list(data, position, levels)
     if kind in (I16, I32, I64):
         value, position = read_varint(data, position)
         return (value >> 1) ^ -(value & 1), position
@@ -116,7 +163,7 @@ def _read_value(data: bytes, position: int, kind: int) -> tuple[Any, int]:
     if kind in _FIXED:
         return _take(data, position, _FIXED[kind])
     if kind == MAP:
-        return _read_map(data, position)
+        return _read_map(data, position, levels)
     raise DataError(f"The thrift data has a value of the unknown type {kind}.")
 
 
@@ -134,7 +181,7 @@ def _check_length(data: bytes, position: int, length: int) -> None:
         raise DataError(f"A thrift list has {length} items, more than {limits.PARQUET_LIST_ITEMS}.")
 
 
-def _read_list(data: bytes, position: int) -> tuple[tuple[int, list[Any]], int]:
+def _read_list(data: bytes, position: int, levels: int) -> tuple[tuple[int, list[Any]], int]:
     head = data[position]
     position += 1
     length, kind = head >> 4, head & 15
@@ -142,14 +189,13 @@ def _read_list(data: bytes, position: int) -> tuple[tuple[int, list[Any]], int]:
         length, position = read_varint(data, position)
     _check_length(data, position, length)
     items = []
-    read = _read_struct if kind == STRUCT else lambda data, position: _read_value(data, position, kind)
     for _ in range(length):
-        item, position = read(data, position)
+        item, position = _read_value(data, position, kind, levels)
         items.append(item)
     return (kind, items), position
 
 
-def _read_map(data: bytes, position: int) -> tuple[tuple[tuple[int, int], list[tuple[Any, Any]]], int]:
+def _read_map(data: bytes, position: int, levels: int) -> tuple[tuple[tuple[int, int], list[tuple[Any, Any]]], int]:
     length, position = read_varint(data, position)
     if length == 0:
         return ((0, 0), []), position
@@ -158,8 +204,8 @@ def _read_map(data: bytes, position: int) -> tuple[tuple[tuple[int, int], list[t
     _check_length(data, position, length)
     pairs = []
     for _ in range(length):
-        key, position = _read_value(data, position, kinds >> 4)
-        value, position = _read_value(data, position, kinds & 15)
+        key, position = _read_value(data, position, kinds >> 4, levels)
+        value, position = _read_value(data, position, kinds & 15, levels)
         pairs.append((key, value))
     return ((kinds >> 4, kinds & 15), pairs), position
 
@@ -203,6 +249,8 @@ def _write_value(out: bytearray, kind: int, value: Any) -> None:
     elif kind == BINARY:
         write_varint(out, len(value))
         out += value
+    elif type(value) is Opaque:
+        out += value
     elif kind == STRUCT:
         _write_struct(out, value)
     elif kind in (LIST, SET):
@@ -244,18 +292,24 @@ def bytes_of(struct: Struct, field: int, default: bytes = b"") -> bytes:
     return bytes(value)
 
 
+def _opened(kind: int, value: Any) -> Any:
+    """The value, decoded now when it is `Opaque`."""
+    return _read_value(value, 0, kind, ALL_LEVELS)[0] if type(value) is Opaque else value
+
+
 def struct_of(struct: Struct, field: int) -> Struct:
     """The struct in `field`; `DataError` when it is missing or something else."""
     kind, value = struct.get(field, (0, None))
     if kind != STRUCT:
         raise DataError(f"Field {field} of a thrift struct is not a struct.")
-    found: Struct = value
+    found: Struct = _opened(kind, value)
     return found
 
 
 def structs_of(struct: Struct, field: int) -> list[Struct]:
     """The list of structs in `field`, empty when it is missing."""
     kind, value = struct.get(field, (LIST, (STRUCT, [])))
+    value = _opened(kind, value)
     if kind != LIST or (value[0] != STRUCT and value[1]):
         raise DataError(f"Field {field} of a thrift struct is not a list of structs.")
     return list(value[1])
@@ -264,6 +318,7 @@ def structs_of(struct: Struct, field: int) -> list[Struct]:
 def texts_of(struct: Struct, field: int) -> tuple[str, ...]:
     """The list of texts in `field`, empty when it is missing."""
     kind, value = struct.get(field, (LIST, (BINARY, [])))
+    value = _opened(kind, value)
     if kind != LIST or (value[0] != BINARY and value[1]):
         raise DataError(f"Field {field} of a thrift struct is not a list of texts.")
     return tuple(item.decode("utf-8", "replace") for item in value[1])
