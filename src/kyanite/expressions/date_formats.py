@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from kyanite.errors import ExpressionError
 from kyanite.expressions.timestamps import MONTHS, TICKS_PER_SECOND, WEEKDAYS, Timestamp
@@ -28,6 +29,7 @@ STANDARD = {
     "u": "yyyy-MM-dd HH:mm:ss'Z'",
     "y": "MMMM yyyy",
 }
+LONGEST = 1000
 _FRACTION_DIGITS = 7
 _PIECE = re.compile(
     r"(?P<run>(?P<letter>[dfFghHKmMstyz])(?P=letter)*+)"
@@ -48,30 +50,37 @@ def format_timestamp(moment: Timestamp, form: str) -> str:
                 cure=f"For the letter alone in a pattern write '%{form}'.",
             )
         form = STANDARD[form]
+    if len(form) > LONGEST:
+        raise ExpressionError(f"The format is longer than {LONGEST} characters.")
     pieces: list[str] = []
+    for letter, text in _parts(form):
+        if letter:
+            text = _run(letter, len(text), moment)
+            if letter == "F" and not text and pieces and pieces[-1] == ".":
+                pieces.pop()
+        pieces.append(text)
+    return "".join(pieces)
+
+
+@lru_cache(maxsize=512)
+def _parts(form: str) -> tuple[tuple[str, str], ...]:
+    """Runs of a pattern letter as (letter, run), all else as ('', text)."""
+    parts: list[tuple[str, str]] = []
     position = 0
     while position < len(form):
         match = _PIECE.match(form, position)
         if match is None:
             raise ExpressionError(f"The format has a quote, '\\' or '%' without what must follow, at {position}.")
         position = match.end()
-        if match["forced"]:
+        if match["run"]:
+            parts.append((match["letter"], match["run"]))
+        elif match["quoted"]:
+            parts.append(("", re.sub(r"\\(.)", r"\1", match["quoted"][1:-1], flags=re.DOTALL)))
+        elif match["forced"]:
             position -= 1  # `%` only says that the letter after it begins a pattern
         else:
-            _put(pieces, match, moment)
-    return "".join(pieces)
-
-
-def _put(pieces: list[str], match: re.Match[str], moment: Timestamp) -> None:
-    if match["run"]:
-        text = _run(match["letter"], len(match["run"]), moment)
-        if match["letter"] == "F" and not text and pieces and pieces[-1] == ".":
-            pieces.pop()
-        pieces.append(text)
-    elif match["quoted"]:
-        pieces.append(re.sub(r"\\(.)", r"\1", match["quoted"][1:-1], flags=re.DOTALL))
-    else:
-        pieces.append(match["escaped"] or match["plain"])
+            parts.append(("", match["escaped"] or match["plain"]))
+    return tuple(parts)
 
 
 def _run(letter: str, count: int, moment: Timestamp) -> str:

@@ -11,7 +11,7 @@ from kyanite.errors import ExpressionError
 from kyanite.expressions.check import nodes, problem_of
 from kyanite.expressions.functions import find_function
 from kyanite.expressions.functions.arguments import ArgumentRefused
-from kyanite.expressions.functions.system import names_text, near_text
+from kyanite.expressions.functions.system import clipped, names_text, near_text
 from kyanite.expressions.json_text import check_depth, check_result
 from kyanite.expressions.scope import Evaluation, Json, Scope, Thunk
 from kyanite.expressions.syntax import Call, Constant, Literal, Node, Path, Step, Template, parse
@@ -19,6 +19,7 @@ from kyanite.expressions.syntax import Expression as ExpressionTemplate
 from kyanite.expressions.values import find_key, joined, kind_of
 
 CARRIER_KEYS = frozenset(("value", "type"))
+SCALARS = frozenset((int, float, bool, type(None)))
 TEXT_SHOWN = 200
 
 
@@ -57,7 +58,7 @@ def _evaluate_text(text: str, evaluation: Evaluation) -> Json:
         result = program(evaluation)
         if type(result) is str:
             evaluation.reserve(len(result))
-        elif isinstance(result, list | dict):
+        elif type(result) not in SCALARS:
             check_result(result)
     except ExpressionError as problem:
         raise _placed(problem, text, 0) from None
@@ -241,7 +242,7 @@ def _select(value: Json, key: Json, step: Step, path: Path, text: str, evaluatio
             return value[found]
         if step.null_safe:
             return None
-        problem = f"property '{key}' doesn't exist, {names_text('available properties', value)}"
+        problem = f"property '{clipped(key)}' doesn't exist, {names_text('available properties', value)}"
         raise _unselectable(problem, step, path, text, near_text(key, value))
     if isinstance(value, list | tuple) and type(key) is int:
         if 0 <= key < len(value):
@@ -256,7 +257,7 @@ def _select(value: Json, key: Json, step: Step, path: Path, text: str, evaluatio
 
 
 def _mismatch(value: Json, key: Json) -> str:
-    shown = str(key)[:TEXT_SHOWN]
+    shown = clipped(str(key)) if isinstance(key, str | int | float | None) else "..."
     if isinstance(value, list | tuple):
         return f"array items are selected by an integer, not by '{shown}' of type '{kind_of(key)}'"
     if isinstance(value, Mapping):

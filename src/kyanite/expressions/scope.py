@@ -30,7 +30,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Scope:
     """The values behind `pipeline()`, `variables()`, `activity()`, `item()`, `dataset()` ... of one evaluation.
 

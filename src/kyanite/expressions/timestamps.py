@@ -102,10 +102,15 @@ def _from_parts(parts: dict[str, str | None]) -> Timestamp:
     weekday = parts.get("weekday")
     if weekday and WEEKDAYS[found.weekday][:3].lower() != weekday[:3].lower():
         raise ExpressionError(f"The datetime string names a wrong day of the week: it was a {WEEKDAYS[found.weekday]}.")
-    share = Decimal(f"0.{parts['fraction'] or 0}") * TICKS_PER_SECOND
-    ticks = found.ticks + int(share.quantize(Decimal(1), ROUND_HALF_EVEN))
     offset, zone = _zone(parts)
-    return timestamp(ticks - offset, zone)
+    return timestamp(found.ticks + _fraction(parts["fraction"] or "") - offset, zone)
+
+
+def _fraction(digits: str) -> int:
+    """Ticks of a fraction of a second; what is finer than a tick is rounded."""
+    if len(digits) <= 7:
+        return int(digits.ljust(7, "0"))
+    return int((Decimal(f"0.{digits}") * TICKS_PER_SECOND).quantize(Decimal(1), ROUND_HALF_EVEN))
 
 
 def _hour(parts: dict[str, str | None]) -> int:

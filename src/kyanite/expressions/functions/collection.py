@@ -44,6 +44,7 @@ def empty(evaluation: Evaluation, collection: Json) -> bool:
 def first(evaluation: Evaluation, collection: Json) -> Json:
     """The first item or character; null of an empty array, empty text of an empty one."""
     items = text_or_array(collection)
+    evaluation.spend(len(items) >> 10)
     if isinstance(items, str):
         return characters.cut(items, 0, 1)
     return items[0] if items else None
@@ -52,6 +53,7 @@ def first(evaluation: Evaluation, collection: Json) -> Json:
 def last(evaluation: Evaluation, collection: Json) -> Json:
     """The last item or character; null of an empty array, empty text of an empty one."""
     items = text_or_array(collection)
+    evaluation.spend(len(items) >> 10)
     if isinstance(items, str):
         size = characters.length(items)
         return characters.cut(items, max(size - 1, 0), size)
@@ -101,18 +103,19 @@ def join(evaluation: Evaluation, items: Json, delimiter: Json) -> str:
 def length(evaluation: Evaluation, collection: Json) -> int:
     """Number of items, or of UTF-16 units of a text."""
     items = text_or_array(collection)
+    evaluation.spend(len(items) >> 10)
     return characters.length(items) if isinstance(items, str) else len(items)
 
 
 def skip(evaluation: Evaluation, collection: Json, number: Json) -> Json:
     """All but the first `number` items or characters."""
     items, wanted = text_or_array(collection), count(number, 1)
-    evaluation.reserve_items(len(items) >> 4)
+    evaluation.spend(len(items) >> 8)
     return characters.cut(items, wanted, characters.length(items)) if isinstance(items, str) else items[wanted:]
 
 
 def take(evaluation: Evaluation, collection: Json, number: Json) -> Json:
     """The first `number` items or characters, fewer if there are not as many."""
     items, wanted = text_or_array(collection), count(number, 1)
-    evaluation.reserve_items(len(items) >> 4)
+    evaluation.spend(len(items) >> 8)
     return characters.cut(items, 0, wanted) if isinstance(items, str) else items[:wanted]

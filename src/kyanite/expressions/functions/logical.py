@@ -31,6 +31,7 @@ def not_(evaluation: Evaluation, condition: Json) -> bool:
 def equals(evaluation: Evaluation, left: Json, right: Json) -> bool:
     """Deep equality without conversion; only 1 and 1.0 are equal across types."""
     if type(left) is str and type(right) is str:
+        evaluation.spend(len(left) >> 10)
         return left == right
     return values.equal(left, right, evaluation)
 

@@ -16,25 +16,29 @@ def concat(evaluation: Evaluation, *items: Json) -> str:
 
 def ends_with(evaluation: Evaluation, whole: Json, part: Json) -> bool:
     """Whether a text ends with another, in any case."""
-    return characters.upper(text(whole)).endswith(characters.upper(text(part, 1)))
+    source, wanted = text(whole), text(part, 1)
+    evaluation.spend(len(wanted) >> 10)
+    return characters.upper(source[max(len(source) - len(wanted), 0) :]) == characters.upper(wanted)
 
 
 def starts_with(evaluation: Evaluation, whole: Json, part: Json) -> bool:
     """Whether a text begins with another, in any case."""
-    return characters.upper(text(whole)).startswith(characters.upper(text(part, 1)))
+    source, wanted = text(whole), text(part, 1)
+    evaluation.spend(len(wanted) >> 10)
+    return characters.upper(source[: len(wanted)]) == characters.upper(wanted)
 
 
 def index_of(evaluation: Evaluation, whole: Json, part: Json) -> int:
     """Where a text is first found in any case, -1 when nowhere."""
-    folded = characters.upper(text(whole))
-    evaluation.spend(len(folded) >> 10)
+    evaluation.reserve(len(text(whole)))
+    folded = characters.upper(whole)
     return characters.unit_offset(folded, folded.find(characters.upper(text(part, 1))))
 
 
 def last_index_of(evaluation: Evaluation, whole: Json, part: Json) -> int:
     """Where a text is last found in any case, -1 when nowhere."""
-    folded = characters.upper(text(whole))
-    evaluation.spend(len(folded) >> 10)
+    evaluation.reserve(len(text(whole)))
+    folded = characters.upper(whole)
     return characters.unit_offset(folded, folded.rfind(characters.upper(text(part, 1))))
 
 
@@ -86,6 +90,7 @@ def split(evaluation: Evaluation, whole: Json, delimiter: Json) -> list[str]:
 def substring(evaluation: Evaluation, whole: Json, start: Json, size: Json = None) -> str:
     """The part from `start`, which must lie inside the text; to its end without `size`."""
     source, first = text(whole), integer(start, 1)
+    evaluation.spend(len(source) >> 10)
     total = characters.length(source)
     if not 0 <= first < total:
         raise ArgumentRefused(1, f"The start index must be from 0 to less than the length of the string, {total}.")
@@ -97,14 +102,17 @@ def substring(evaluation: Evaluation, whole: Json, start: Json, size: Json = Non
 
 def to_lower(evaluation: Evaluation, whole: Json) -> str:
     """Invariant lower case."""
-    return characters.lower(text(whole))
+    evaluation.reserve(len(text(whole)))
+    return characters.lower(whole)
 
 
 def to_upper(evaluation: Evaluation, whole: Json) -> str:
     """Invariant upper case."""
-    return characters.upper(text(whole))
+    evaluation.reserve(len(text(whole)))
+    return characters.upper(whole)
 
 
 def trim(evaluation: Evaluation, whole: Json) -> str:
     """Without white space at both ends."""
-    return text(whole).strip(characters.WHITE_SPACE)
+    evaluation.spend(len(text(whole)) >> 10)
+    return str(whole).strip(characters.WHITE_SPACE)

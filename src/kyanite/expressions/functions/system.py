@@ -11,6 +11,7 @@ from kyanite.expressions.scope import MISSING, Evaluation, Json
 from kyanite.expressions.values import find_key
 
 NAMES_SHOWN = 20
+NAME_SHOWN = 200
 
 
 def pipeline(evaluation: Evaluation) -> Json:
@@ -24,8 +25,8 @@ def activity(evaluation: Evaluation, name: Json) -> Json:
     found = find_key(activities, text(name))
     if found is None:
         raise ExpressionError(
-            f"The activity '{name}' has no result in this run: it has not ended, was skipped or does not exist; "
-            f"{names_text('activities with a result', activities)}.",
+            f"The activity '{clipped(name)}' has no result in this run: it has not ended, was skipped or does not "
+            f"exist; {names_text('activities with a result', activities)}.",
             cure=near_text(name, activities) or "Make the activity depend on it.",
         )
     return activities[found]
@@ -37,7 +38,7 @@ def variables(evaluation: Evaluation, name: Json) -> Json:
     found = find_key(known, text(name))
     if found is None:
         raise ExpressionError(
-            f"The variable '{name}' doesn't exist, {names_text('available variables', known)}.",
+            f"The variable '{clipped(name)}' doesn't exist, {names_text('available variables', known)}.",
             cure=near_text(name, known) or "Declare it under the pipeline's variables.",
         )
     return known[found]
@@ -83,12 +84,17 @@ def trigger_body(evaluation: Evaluation) -> Json:
 def names_text(title: str, names: Iterable[str]) -> str:
     """`available x are 'a, b, c'`, cut after twenty names."""
     known = list(names)
-    shown = ", ".join(map(str, known[:NAMES_SHOWN])) + (", ..." if len(known) > NAMES_SHOWN else "")
+    shown = ", ".join(map(clipped, known[:NAMES_SHOWN])) + (", ..." if len(known) > NAMES_SHOWN else "")
     return f"{title} are '{shown}'" if known else f"there are no {title}"
 
 
 def near_text(name: str, names: Iterable[str]) -> str | None:
     """`Did you mean 'x'?` when a known name is close, else None."""
     known = {str(known).lower(): str(known) for known in list(names)[:1000]}
-    near = get_close_matches(name.lower()[:200], known, n=1)
+    near = get_close_matches(clipped(name.lower()), known, n=1)
     return f"Did you mean '{known[near[0]]}'?" if near else None
+
+
+def clipped(name: str) -> str:
+    """A name as a message shows it: cut when it is very long."""
+    return name if len(name) <= NAME_SHOWN else name[:NAME_SHOWN] + "..."
