@@ -267,3 +267,19 @@ def test_a_set_killed_at_every_step_shows_the_old_or_the_new_set(account, tmp_pa
     assert ended.returncode == 0 and seen == {2, 3}
     account.sweep()
     assert list((account.folder / ".staging").iterdir()) == []
+
+
+def test_a_file_that_comes_in_just_before_the_exchange_is_kept(account, monkeypatch):
+    put(account, "out/part-0", b"old")
+    real = file_set.exchange
+
+    def late(*arguments):
+        put(account, "out/late.txt", b"somebody's")
+        real(*arguments)
+
+    monkeypatch.setattr(file_set, "exchange", late)
+    with account.open_set("box", "out", lambda name: name.startswith("part-")) as files:
+        with files.open("part-1") as out:
+            out.commit()
+        files.commit()
+    assert [e.path for e in account.list("box")] == ["out/late.txt", "out/part-1"]

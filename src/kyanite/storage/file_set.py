@@ -124,9 +124,17 @@ class FileSet:
             if self._place.may_swap() and all(self._replaces(name) for name in present):
                 os.chmod(self._name, mode, dir_fd=staging)
                 exchange(staging, self._name, parent, target)
+                self._bring_back(staging, parent, target)
             else:
                 self._move_one_by_one(staged, parent, target, present)
             os.fsync(parent)
+
+    def _bring_back(self, staging: int, parent: int, target: str) -> None:
+        """Files of others that came into the old folder just before the exchange go to the new one."""
+        with opened_folder(staging, (self._name,)) as old, opened_folder(parent, (target,)) as new:
+            for name in os.listdir(old):  # noqa: PTH208
+                if not self._replaces(name):
+                    os.rename(name, name, src_dir_fd=old, dst_dir_fd=new)
 
     def _move_one_by_one(self, staged: int, parent: int, target: str, present: list[str]) -> None:
         with opened_folder(parent, (target,)) as folder:

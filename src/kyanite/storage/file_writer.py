@@ -50,8 +50,8 @@ class FileWriter:
         """Hand buffered bytes to the operating system; nothing becomes visible by it."""
         self._check_open()
         if self._buffer:
-            self._write_through(memoryview(bytes(self._buffer)))
-            self._buffer.clear()
+            pending, self._buffer = self._buffer, bytearray()
+            self._write_through(memoryview(pending))
 
     def read_back(self) -> BinaryIO:
         """What has been written so far, to be verified before the commit; close it before `commit`."""
@@ -79,7 +79,7 @@ class FileWriter:
         if self.closed:
             return
         self.closed = True
-        self._buffer.clear()
+        self._buffer = bytearray()
         try:
             if self._fd >= 0:
                 os.close(self._fd)
