@@ -27,6 +27,7 @@ _KIND_ORDER = (
     "microsoft.datafactory/factories/pipelines",
     "microsoft.datafactory/factories/triggers",
 )
+_CHILD = "microsoft.datafactory/factories/"
 _RANK = {kind: rank for rank, kind in enumerate(_KIND_ORDER)}
 
 
@@ -68,4 +69,5 @@ def find_cycle(needs: Mapping[int, set[int]]) -> list[int]:
 
 
 def _rank(kind: str) -> int:
-    return _RANK.get(kind.lower(), _RANK[""])
+    unknown = "microsoft.datafactory/factories/dataflows" if kind.lower().startswith(_CHILD) else ""
+    return _RANK.get(kind.lower(), _RANK[unknown])

@@ -118,7 +118,7 @@ def _reference(factory: Factory, resource: Resource, path: str, expected: str | 
         message = "The reference name is no text; it is never evaluated."
         yield error("BadReference", resource.place, join(path, "referenceName"), message, "Write the name itself.")
         return
-    if kind not in _KINDS or (expected is not None and kind != expected):
+    if not isinstance(kind, str) or kind not in _KINDS or (expected is not None and kind != expected):
         wanted = expected or " or ".join(sorted(_KINDS))
         message = f"The reference to {name!r} is of the type {kind!r}."
         yield error("WrongReferenceType", resource.place, join(path, "type"), message, f"Use {wanted}.")
