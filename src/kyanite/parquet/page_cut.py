@@ -18,6 +18,17 @@ WIDTHS = {INT32: 4, INT64: 8, INT96: 12, FLOAT: 4, DOUBLE: 8}
 PLAIN, PLAIN_DICTIONARY, RLE = 0, 2, 3
 DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY, RLE_DICTIONARY, BYTE_STREAM_SPLIT = range(5, 10)
 DICTIONARY = (PLAIN_DICTIONARY, RLE_DICTIONARY)
+ANY_TYPE = (BOOLEAN, INT32, INT64, INT96, FLOAT, DOUBLE, BYTE_ARRAY, FIXED)
+CUT_ENCODINGS = {
+    PLAIN: ANY_TYPE,
+    PLAIN_DICTIONARY: ANY_TYPE,
+    RLE: (BOOLEAN,),
+    DELTA_BINARY_PACKED: (INT32, INT64),
+    DELTA_LENGTH_BYTE_ARRAY: (BYTE_ARRAY,),
+    DELTA_BYTE_ARRAY: (BYTE_ARRAY, FIXED),
+    RLE_DICTIONARY: ANY_TYPE,
+    BYTE_STREAM_SPLIT: (INT32, INT64, INT96, FLOAT, DOUBLE, FIXED),
+}
 CODECS = {0: None, 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 
 
@@ -51,6 +62,20 @@ def data_header(header: Struct) -> Struct:
 def encoding_of(header: Struct) -> int:
     """The encoding of a data page's values."""
     return number_of(data_header(header), 2 if number_of(header, 1) == DATA_PAGE else 4)
+
+
+def check_cuttable(header: Struct, leaf: Leaf) -> None:
+    """Raise `NotCuttable` for a data page whose levels or values `cut_page` does not cut."""
+    head = data_header(header)
+    if number_of(header, 1) == DATA_PAGE:
+        for deepest, number in ((leaf.max_repetition, 4), (leaf.max_definition, 3)):
+            if deepest and number_of(head, number) != RLE:
+                raise NotCuttable("Pages with the old BIT_PACKED levels are not cut.")
+    if max(leaf.max_definition, leaf.max_repetition).bit_length() > hybrid.MAX_LEVEL_WIDTH:
+        raise NotCuttable("Columns nested more than 255 deep are not cut.")
+    encoding = encoding_of(header)
+    if leaf.type not in CUT_ENCODINGS.get(encoding, ()):
+        raise NotCuttable(f"Pages with encoding {encoding} are not cut.")
 
 
 def decompress(data: bytes, size: int, codec: int) -> bytes:
@@ -93,15 +118,13 @@ def open_body(header: Struct, body: bytes, leaf: Leaf, codec: int) -> Body:
     raw = decompress(body, number_of(header, 2), codec)
     repetition = definition = b""
     if leaf.max_repetition:
-        repetition, raw = _v1_levels(raw, number_of(head, 4))
+        repetition, raw = _v1_levels(raw)
     if leaf.max_definition:
-        definition, raw = _v1_levels(raw, number_of(head, 3))
+        definition, raw = _v1_levels(raw)
     return Body(repetition, definition, raw)
 
 
-def _v1_levels(raw: bytes, encoding: int) -> tuple[bytes, bytes]:
-    if encoding != RLE:
-        raise NotCuttable("Pages with the old BIT_PACKED levels are not cut.")
+def _v1_levels(raw: bytes) -> tuple[bytes, bytes]:
     if len(raw) < 4:
         raise DataError("A page ends inside its levels.")
     end = 4 + packing.unpack_from("<I", raw)[0]
@@ -116,8 +139,6 @@ def repetition_levels(body: Body, leaf: Leaf, values: int) -> bytes:
 
 
 def _levels(data: bytes, most: int, count: int) -> bytes:
-    if most.bit_length() > hybrid.MAX_LEVEL_WIDTH:
-        raise NotCuttable("Columns nested more than 255 deep are not cut.")
     return hybrid.levels(data, most.bit_length(), count)
 
 
@@ -216,29 +237,28 @@ def text_ends(header: Struct, data: bytes, leaf: Leaf, codec: int) -> list[int]:
 
 def cut_values(values: bytes, encoding: int, leaf: Leaf, first: int, last: int) -> bytes:
     """Values `first` .. `last` (nulls not counted) in the same encoding."""
-    match encoding:
-        case 2 | 8:  # PLAIN_DICTIONARY, RLE_DICTIONARY
-            width = values[0] if values else 0
-            if width > 32:
-                raise DataError(f"A page's dictionary indices have {width} bits.")
-            return bytes([width]) + hybrid.cut(values[1:], width, last, first, last)
-        case 0:
-            return _cut_plain(values, leaf, first, last)
-        case 3 if leaf.type == BOOLEAN:
-            bits = hybrid.cut(values[4:], 1, last, first, last)
-            return packing.pack("<I", len(bits)) + bits
-        case 5 if leaf.type in (INT32, INT64):
-            return delta.cut_integers(values, 8 * WIDTHS[leaf.type], first, last)
-        case 6 if leaf.type == BYTE_ARRAY:
-            return delta.cut_texts(values, first, last)
-        case 7 if leaf.type in (BYTE_ARRAY, FIXED):
-            return delta.cut_prefixed(values, first, last)
-        case 9 if leaf.type not in (BOOLEAN, BYTE_ARRAY):
-            width = WIDTHS.get(leaf.type, leaf.length)
-            count = len(values) // width
-            _check_end(last, count)
-            return b"".join(values[stream * count + first : stream * count + last] for stream in range(width))
-    raise NotCuttable(f"Pages with encoding {encoding} are not cut.")
+    if encoding in DICTIONARY:
+        width = values[0] if values else 0
+        if width > 32:
+            raise DataError(f"A page's dictionary indices have {width} bits.")
+        return bytes([width]) + hybrid.cut(values[1:], width, last, first, last)
+    if encoding == PLAIN:
+        return _cut_plain(values, leaf, first, last)
+    if encoding == RLE:
+        bits = hybrid.cut(values[4:], 1, last, first, last)
+        return packing.pack("<I", len(bits)) + bits
+    if encoding == DELTA_BINARY_PACKED:
+        return delta.cut_integers(values, 8 * WIDTHS[leaf.type], first, last)
+    if encoding == DELTA_LENGTH_BYTE_ARRAY:
+        return delta.cut_texts(values, first, last)
+    if encoding == DELTA_BYTE_ARRAY:
+        return delta.cut_prefixed(values, first, last)
+    if encoding != BYTE_STREAM_SPLIT:
+        raise NotCuttable(f"Pages with encoding {encoding} are not cut.")
+    width = WIDTHS.get(leaf.type, leaf.length)
+    count = len(values) // max(1, width)
+    _check_end(last, count)
+    return b"".join(values[stream * count + first : stream * count + last] for stream in range(width))
 
 
 def _check_end(wanted: int, present: int) -> None:

@@ -16,6 +16,7 @@ from kyanite.parquet.page_cut import (
     DICTIONARY,
     PLAIN,
     NotCuttable,
+    check_cuttable,
     data_header,
     encoding_of,
     open_body,
@@ -155,6 +156,7 @@ def _page_table(file: BinaryIO, footer: Footer, rows: int, chunk: Chunk, leaf: L
         if page.kind == DICTIONARY_PAGE:
             dictionary = page
         elif page.kind in (DATA_PAGE, DATA_PAGE_V2):
+            check_cuttable(header, leaf)
             if page.rows < 0 and not first_rows:
                 page = _with_rows(page, _count_rows(file, footer, chunk, leaf, header, page))
             pages.append(page)
