@@ -65,12 +65,15 @@ def demo_home(session: Session, keep: bool | None) -> Iterator[None]:
     named = session.home is not None
     if session.home is None:
         session.home = Path(tempfile.mkdtemp(prefix="kyanite-demo-"))
-    before = (session.home / "kyanite.db").exists()
+    kept = (named if keep is None else keep) or (session.home / "kyanite.db").exists()
     try:
         yield
+    except KeyboardInterrupt:
+        kept = True
+        raise
     finally:
         session.close()
-        if (named if keep is None else keep) or before:
+        if kept:
             session.echo(f"\nthe workspace is kept: {session.home}", err=session.as_json)
         else:
             shutil.rmtree(session.home, ignore_errors=True)
@@ -154,4 +157,6 @@ def _verdict(session: Session, status: str, proof: Proof | None) -> int:
     faults = proof.faults() if proof is not None else [f"the run {status}"]
     for fault in faults:
         session.echo(click.style("check failed: ", fg="red") + fault, err=True)
+    if not faults and not session.as_json:
+        session.echo(click.style("all checks passed", fg="green") + ": no row lost, no part larger than the target")
     return 1 if faults else 0

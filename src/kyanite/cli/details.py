@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from kyanite.cli.output import count, duration, size
+from kyanite.cli.output import count, size
 
 Json = Any
+_WRAPPED = re.compile(
+    r"Failure happened on '(?P<side>\w+)' side\. ErrorCode=(?P<code>\w+),"
+    r"'Type=[\w.]*,Message=(?P<message>.*),Source=\w*,'",
+    re.DOTALL,
+)
 
 
 def one_line(kind: str, output: Json) -> str:
@@ -49,20 +55,26 @@ def error_text(error: Json) -> str:
     if not isinstance(error, Mapping) or not (error.get("message") or error.get("errorCode")):
         return ""
     code = str(error.get("errorCode") or "")
-    message = str(error.get("message") or "")
+    message = plain_message(str(error.get("message") or ""))
     return f"{code}: {message}" if code and code not in message else message
 
 
-def error_details(error: Json) -> str:
-    """What stands below the message: for a task, the last lines of its stderr."""
+def plain_message(text: str) -> str:
+    """A message without the wrapping that a copy's errors have on the wire; the side and the code stand behind it."""
+    return _WRAPPED.sub(lambda found: f"{found['message']} ({found['side']} side, {found['code']})", text)
+
+
+def error_details(error: Json) -> list[str]:
+    """What is known beyond the message, as lines: for a task, the end of its stderr."""
     details = error.get("details") if isinstance(error, Mapping) else None
-    lines = []
+    message = str(error.get("message")) if isinstance(error, Mapping) else ""
+    lines: list[str] = []
     for item in details if isinstance(details, list) else []:
-        if isinstance(item, Mapping):
-            lines.append(str(item.get("message") or item.get("Message") or item.get("value") or dict(item)))
-        else:
-            lines.append(str(item))
-    return "\n".join(lines)
+        texts = [item.get(name) for name in ("message", "stderr")] if isinstance(item, Mapping) else [item]
+        for text in texts:
+            if text and str(text).strip() not in message:
+                lines += str(text).splitlines()
+    return lines
 
 
 _COPY_ROWS = (
@@ -74,7 +86,7 @@ _COPY_ROWS = (
     ("rows skipped", "rowsSkipped", count),
     ("data read", "dataRead", size),
     ("data written", "dataWritten", size),
-    ("duration", "copyDuration", duration),
+    ("duration", "copyDuration", lambda seconds: f"{count(seconds)} s"),
     ("parallel copies", "usedParallelCopies", count),
     ("log file", "logFilePath", str),
 )

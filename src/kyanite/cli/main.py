@@ -140,7 +140,9 @@ def _show_usage(error: click.ClickException, session: Session) -> None:
 def _interrupted(session: Session) -> int:
     session.echo("interrupted", err=True)
     if session.running:
-        session.echo(f"  the run goes on being recorded; continue with kyanite runs resume {session.running}", err=True)
+        home = f" --home {session.home}" if session.home is not None else ""
+        again = f"kyanite runs resume {session.running}{home}"
+        session.echo(f"  the run goes on being recorded; continue with {again}", err=True)
     return EXIT_INTERRUPTED
 
 

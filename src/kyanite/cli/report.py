@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kyanite.cli.details import copy_rows, error_details, error_text, one_line
+from kyanite.cli.details import copy_rows, error_details, error_text, one_line, plain_message
 from kyanite.cli.output import duration, print_table, status
 from kyanite.cli.session import Session, visible
 
@@ -25,7 +25,7 @@ def show_run(session: Session, run: Json, activities: Sequence[Json], *, copies:
         show_copies(session, activities)
     for activity in activities:
         show_error_of(session, activity)
-    show_end(session, run)
+    show_end(session, run, activities)
 
 
 def show_activities(session: Session, activities: Sequence[Json]) -> None:
@@ -69,19 +69,30 @@ def show_error_of(session: Session, activity: Json) -> None:
     if not text:
         return
     session.echo(f"\n{visible(activity_title(activity))} {status(activity.get('status'))}")
-    for line in (*text.splitlines(), *error_details(activity.get("error")).splitlines()):
+    for line in (*text.splitlines(), *error_details(activity.get("error"))):
         session.echo(f"  {visible(line)}")
 
 
-def show_end(session: Session, run: Json) -> None:
-    """The run's pipeline, id, status and message."""
+def show_end(session: Session, run: Json, activities: Sequence[Json] = ()) -> None:
+    """The run's pipeline, id, status and message, and where the logs of its failed tasks are."""
     time = duration(_milliseconds(run.get("durationInMs")))
     session.echo()
     session.echo(f"pipeline  {visible(str(run.get('pipelineName')))}")
     session.echo(f"run       {run.get('runId')}")
     session.echo(f"status    {status(run.get('status'))}" + (f" in {time}" if time else ""))
     if run.get("message"):
-        session.echo(f"message   {visible(str(run['message']))}")
+        session.echo(f"message   {visible(_not_repeated(str(run['message']), activities))}")
+    if any(row.get("activityType") == "Custom" and row["error"].get("errorCode") == "2500" for row in activities):
+        session.echo(f"logs      kyanite runs logs {run.get('runId')}")
+
+
+def _not_repeated(message: str, activities: Sequence[Json]) -> str:
+    """The run's message without the activity's error that stands above it already."""
+    for activity in activities:
+        shown = str((activity.get("error") or {}).get("message") or "")
+        if shown and message.endswith(f": {shown}"):
+            return message.removesuffix(f": {shown}")
+    return plain_message(message)
 
 
 def clock(text: Any) -> str:

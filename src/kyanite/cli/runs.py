@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from kyanite.cli.command import group, json_option
+from kyanite.cli.details import plain_message
 from kyanite.cli.output import duration, print_table, status
 from kyanite.cli.report import moment, run_document, show_run
 from kyanite.cli.run import carry_out
@@ -235,5 +236,5 @@ class LogPrinter:
 
 
 def _first_line(text: str) -> str:
-    line = text.partition("\n")[0]
+    line = plain_message(text).partition("\n")[0]
     return visible(line if len(line) <= 90 else line[:89] + "…")

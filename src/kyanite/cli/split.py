@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kyanite.cli.command import command, json_option
-from kyanite.cli.output import count, print_table, size
-from kyanite.cli.session import Session, pass_session
+from kyanite.cli.output import count, duration, print_table, size
+from kyanite.cli.session import Session, pass_session, visible
+from kyanite.cli.transfer import overwritten_line
 
 if TYPE_CHECKING:
-    from kyanite.parquet import SplitResult
+    from kyanite.movement.split import SplitResult
 
 
 @command(
@@ -38,7 +39,12 @@ def split(session: Session, inputs: tuple[str, ...], output: str, max_size: str)
     """
     from kyanite.movement.split import split as split_files
 
-    result = split_files(list(inputs), output, max_size=max_size, home=session.home_path)
+    with overwritten_line(session) as show:
+
+        def progress(rows: int, done: int, parts: int) -> None:
+            show(f"{count(rows)} rows, {size(done)}, {count(parts)} parts")
+
+        result = split_files(list(inputs), output, max_size=max_size, home=session.home_path, progress=progress)
     if session.as_json:
         session.print_json(result_json(result))
     else:
@@ -52,15 +58,23 @@ def result_json(result: SplitResult) -> dict[str, Any]:
         "rowsOut": result.rows_out,
         "bytesIn": result.bytes_in,
         "bytesOut": result.bytes_out,
-        "parts": [{"name": part.name, "rows": part.rows, "bytes": part.bytes} for part in result.parts],
+        "seconds": result.seconds,
+        "parts": [
+            {"name": part.name, "path": part.path, "rows": part.rows, "bytes": part.bytes, "oversize": part.oversize}
+            for part in result.parts
+        ],
     }
 
 
 def show_parts(session: Session, result: SplitResult) -> None:
     """The parts as a table, and below it the proof that no row is lost."""
-    rows = [[part.name, count(part.rows), size(part.bytes), count(part.bytes)] for part in result.parts]
-    print_table(session, ["part", "rows", "size", "bytes"], rows, right=("rows", "size", "bytes"))
+    rows = [
+        [visible(part.name), count(part.rows), count(part.bytes), "one row alone is larger" if part.oversize else ""]
+        for part in result.parts
+    ]
+    print_table(session, ["part", "rows", "bytes", ""], rows, right=("rows", "bytes"))
     session.echo(
-        f"{count(result.rows_in)} rows in, {count(result.rows_out)} rows out; "
-        f"{size(result.bytes_in)} in, {size(result.bytes_out)} out; {count(len(result.parts))} parts"
+        f"\n{count(result.rows_in)} rows in, {count(result.rows_out)} rows out; "
+        f"{size(result.bytes_in)} in, {size(result.bytes_out)} out; "
+        f"{count(len(result.parts))} parts in {duration(result.seconds)}"
     )

@@ -64,7 +64,10 @@ def _listing(session: Session, place: StoragePath | None, recursive: bool) -> li
         return [{"name": f"{name}/"} for name in sorted(accounts.names())]
     account = find_account(accounts, place.account)
     if not place.container:
-        return [{"name": f"{place.account}/{name}/"} for name in (entry.path for entry in account.containers())]
+        containers = [StoragePath(place.account, entry.path) for entry in account.containers()]
+        if recursive:
+            return [row for container in containers for row in _listing(session, container, recursive)]
+        return [{"name": f"{container}/"} for container in containers]
     found = account.stat(place.container, place.path) if place.path else None
     entries = [found] if found is not None and not found.is_folder else None
     if place.path and found is None:

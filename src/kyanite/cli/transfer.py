@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 4 * 1024 * 1024
 SHOWN_FROM_BYTES = 64 * 1024 * 1024
+SHOWN_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -70,25 +70,30 @@ def download(session: Session, account: StorageAccount, source: StoragePath, tar
 
 
 def _pump(session: Session, reader: BinaryIO, writer: Any, name: str, expected: int) -> int:
-    if expected < SHOWN_FROM_BYTES or not session.is_terminal(err=True):
-        before = writer.tell()
-        shutil.copyfileobj(reader, writer, BLOCK_BYTES)
-        return int(writer.tell() - before)
-    done, shown = 0, 0.0
-    with _line(session) as show:
+    done = 0
+    with overwritten_line(session) as show:
         while block := reader.read(BLOCK_BYTES):
             writer.write(block)
             done += len(block)
-            if time.monotonic() - shown > 0.2:
-                shown = time.monotonic()
+            if expected >= SHOWN_FROM_BYTES:
                 show(f"{visible(name)}  {size(done)} of {size(expected)}  {done * 100 // expected} %")
     return done
 
 
 @contextmanager
-def _line(session: Session) -> Iterator[Any]:
-    """One line on a terminal's stderr that is written over and wiped at the end."""
+def overwritten_line(session: Session) -> Iterator[Callable[[str], None]]:
+    """One line on a terminal's stderr, written over at most five times a second and wiped at the end."""
+    last = 0.0
+    terminal = session.is_terminal(err=True)
+
+    def show(text: str) -> None:
+        nonlocal last
+        if terminal and time.monotonic() - last > SHOWN_EVERY_SECONDS:
+            last = time.monotonic()
+            session.write(f"\r\x1b[K{session.mask(text)}", sys.stderr)
+
     try:
-        yield lambda text: session.write(f"\r\x1b[K{session.mask(text)}", sys.stderr)
+        yield show
     finally:
-        session.write("\r\x1b[K", sys.stderr)
+        if last:
+            session.write("\r\x1b[K", sys.stderr)

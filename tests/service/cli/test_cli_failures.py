@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from git_factory import ACCOUNT, GitFactory, Result, Run, custom, pool_template, set_variable, wait
+from git_factory import ACCOUNT, GitFactory, Result, Run, copy, custom, pool_template, set_variable, wait
+
+from kyanite import open_workspace
 
 
 def refused(result: Result, *texts: str) -> None:
@@ -82,9 +84,19 @@ def test_an_expression_that_fails_at_run_time(kyanite: Run, factory: GitFactory)
     failed(kyanite, kyanite("run", "Div", "--factory", factory.folder), "div")
 
 
-def test_a_wildcard_that_matches_nothing(kyanite: Run, filled: GitFactory) -> None:
+def test_a_wildcard_that_matches_nothing_succeeds_and_says_so(kyanite: Run, filled: GitFactory) -> None:
     filled.copy_pipeline("*.nothing")
-    failed(kyanite, kyanite("run", "Copy", "--factory", filled.folder), "*.nothing")
+    result = kyanite("run", "Copy", "--factory", filled.folder)
+    assert result.code == 0
+    assert "files 0 -> 0" in result.out
+
+
+def test_a_file_that_is_not_there(kyanite: Run, filled: GitFactory) -> None:
+    filled.parquet("Source", "in", "none.parquet")
+    static = copy("*")
+    del static["typeProperties"]["source"]["storeSettings"]["wildcardFileName"]
+    filled.pipeline("Copy", static)
+    failed(kyanite, kyanite("run", "Copy", "--factory", filled.folder), "in/none.parquet")
 
 
 def test_a_corrupt_parquet_file(kyanite: Run, filled: GitFactory, tmp_path: Path) -> None:
@@ -161,7 +173,10 @@ def test_a_pool_without_nodes_ends_at_the_timeout(kyanite: Run, factory: GitFact
 
 
 def test_a_secret_of_the_workspace_is_not_printed_by_a_task(kyanite: Run, pool: GitFactory, home: Path) -> None:
-    key = json.loads((home / "secrets.json").read_text())[f"storage/{ACCOUNT}/key1"]["value"]
+    with open_workspace(home) as workspace:
+        account = workspace.accounts.get(ACCOUNT)
+        assert account is not None
+        key = account.keys[0]
     pool.pipeline("T", custom(f"/bin/echo {key}"))
     run = kyanite("run", "T", "--factory", pool.folder)
     assert run.code == 0, run.err + run.out

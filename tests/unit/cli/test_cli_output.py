@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kyanite.cli.details import copy_rows, error_details, error_text, one_line
+from kyanite.cli.details import copy_rows, error_details, error_text, one_line, plain_message
 from kyanite.cli.output import count, duration, print_table, size, status, table
 from kyanite.cli.session import Session
 
@@ -92,7 +92,7 @@ def test_copy_details_hold_what_the_output_tells() -> None:
         "rows read": "7",
         "rows written": "7",
         "data read": "1.0 kB",
-        "duration": "2.00 s",
+        "duration": "2 s",
         "throughput": "1.0 MB/s",
     }
     assert copy_rows(None) == []
@@ -103,5 +103,17 @@ def test_error_texts() -> None:
     assert error_text({"errorCode": "2500", "message": "It failed."}) == "2500: It failed."
     assert error_text({"errorCode": "X", "message": "ErrorCode=X, bad"}) == "ErrorCode=X, bad"
     assert error_text(None) == ""
-    assert error_details({"details": [{"message": "line 1"}, "line 2", {"a": 1}]}) == "line 1\nline 2\n{'a': 1}"
-    assert error_details({}) == ""
+    assert error_details({"details": [{"message": "line 1"}, "line 2", {"stderr": "a\nb"}]}) == [
+        "line 1", "line 2", "a", "b",
+    ]  # fmt: skip
+    assert error_details({"message": "It said: no.", "details": [{"stderr": "no."}]}) == []
+    assert error_details({}) == []
+
+
+def test_a_copy_error_is_unwrapped_for_people() -> None:
+    wire = (
+        "Operation on target C failed: Failure happened on 'Source' side. ErrorCode=UserErrorInvalidData,"
+        "'Type=Microsoft.DataTransfer.Common.Shared.HybridDeliveryException,Message=a, b: It's bad.,Source=kyanite,'"
+    )
+    assert plain_message(wire) == "Operation on target C failed: a, b: It's bad. (Source side, UserErrorInvalidData)"
+    assert plain_message("plain") == "plain"
