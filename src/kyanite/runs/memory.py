@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from kyanite.engine.events import utc_text
 from kyanite.errors import KyaniteError, LeaseLost, NotFoundError
 from kyanite.limits import LEASE_SECONDS
 from kyanite.runs.owner import Owner
@@ -17,7 +18,6 @@ from kyanite.runs.records import (
     SealedEvent,
     changed_columns,
     hash_of,
-    iso,
     names,
     row_of,
     seal_events,
@@ -174,7 +174,7 @@ class MemoryRunStore:
 
     def forget(self, ended_before: datetime) -> int:
         """Delete runs that ended before a time; snapshots stay, memory is short-lived."""
-        limit = iso(ended_before)
+        limit = utc_text(ended_before)
         with self._lock:
             old = [name for name, run in self._runs.items() if (run.row["ended_at"] or "Z") < limit]
             for name in old:

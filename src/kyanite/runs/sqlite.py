@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from kyanite.database import Database, named_statements
+from kyanite.engine.events import utc_text
 from kyanite.errors import KyaniteError, LeaseLost, NotFoundError
 from kyanite.limits import FORGET_EVENTS, LEASE_SECONDS
 from kyanite.runs.owner import Owner
@@ -18,7 +19,6 @@ from kyanite.runs.records import (
     changed_columns,
     hash_of,
     holder_of,
-    iso,
     names,
     row_of,
     seal_events,
@@ -154,8 +154,8 @@ class SqliteRunStore:
         digest = hash_of(body)
         now = self._clock()
         rows = self._database.query(self._sql["snapshot_used_at"], (digest,))
-        if not rows or rows[0]["used_at"] < iso(now - _SNAPSHOT_IN_USE):
-            self._database.execute(self._sql["put_snapshot"], {"hash": digest, "used_at": iso(now), "body": body})
+        if not rows or rows[0]["used_at"] < utc_text(now - _SNAPSHOT_IN_USE):
+            self._database.execute(self._sql["put_snapshot"], {"hash": digest, "used_at": utc_text(now), "body": body})
         return digest
 
     def snapshot(self, hash: str) -> dict[str, Any]:
@@ -174,14 +174,14 @@ class SqliteRunStore:
                 for statement in ("delete_events", "delete_header", "delete_run"):
                     self._database.execute_many(self._sql[statement], [(run_id,) for run_id in runs])
             forgotten += len(runs)
-        unused_since = iso(self._clock() - 2 * _SNAPSHOT_IN_USE)
+        unused_since = utc_text(self._clock() - 2 * _SNAPSHOT_IN_USE)
         self._database.execute(self._sql["delete_snapshots"], (unused_since,))
         return forgotten
 
     def _oldest(self, ended_before: datetime) -> list[str]:
         chosen: list[str] = []
         events = 0
-        for row in self._database.query(self._sql["ended_runs"], (iso(ended_before),)):
+        for row in self._database.query(self._sql["ended_runs"], (utc_text(ended_before),)):
             events += row["version"]
             if chosen and events > FORGET_EVENTS:
                 break
