@@ -28,8 +28,8 @@ FORBIDDEN_TEXT = {
     "an address of a package registry": re.compile(
         r"pypi\.org" + r"/simple|files\.pythonhosted" + r"\.org|registry\.npmjs" + r"\.org"
     ),
-    "an index option": re.compile("--(extra-)?" + "index-url [^\"'`<]|^--" + "find-links", re.MULTILINE),
-    "a path of one machine": re.compile(r"(^|[^A-Za-z0-9_.}])/(work|farm|root|home)" + r"/[a-z.]", re.MULTILINE),
+    "an index option": re.compile("--(extra-)?" + "index-url[ =]|^--" + "find-links", re.MULTILINE),
+    "a path of one machine": re.compile(r"(^|[^A-Za-z0-9_.])/(work|farm)" + r"/|/root" + r"/\.", re.MULTILINE),
 }
 
 
@@ -107,7 +107,7 @@ def test_no_machine_and_no_registry_is_named_in_a_file() -> None:
     found = []
     for path in tracked_files():
         content = path.read_bytes()
-        if b"\0" in content or path == Path(__file__):
+        if b"\0" in content:
             continue
         text = content.decode("utf-8")
         for what, pattern in FORBIDDEN_TEXT.items():
