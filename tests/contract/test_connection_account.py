@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import stat
+import stat as modes
 import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kyanite.errors import StorageError, UserError
 from kyanite.secrets import Vault
@@ -68,8 +71,8 @@ def test_keys(account):
 
 def test_modes(account):
     put(account, "a/b")
-    assert all(stat.S_IMODE(p.lstat().st_mode) == (0o700 if p.is_dir() else 0o600) for p in account.folder.rglob("*"))
-    assert stat.S_IMODE(account.folder.stat().st_mode) == 0o700
+    assert all(modes.S_IMODE(p.lstat().st_mode) == (0o700 if p.is_dir() else 0o600) for p in account.folder.rglob("*"))
+    assert modes.S_IMODE(account.folder.stat().st_mode) == 0o700
 
 
 def test_symbolic_links_are_refused(account, tmp_path):
@@ -283,3 +286,40 @@ def test_a_file_that_comes_in_just_before_the_exchange_is_kept(account, monkeypa
             out.commit()
         files.commit()
     assert [e.path for e in account.list("box")] == ["out/late.txt", "out/part-1"]
+
+
+hostile = st.lists(
+    st.sampled_from(
+        ["..", ".", "", "a", "box", ".staging", ".account.json", "link", "\0", "\\..", "%2e%2e", "~", "é" * 90]
+    ),
+    min_size=1,
+    max_size=7,
+).map("/".join)
+
+
+@given(hostile, hostile)
+def test_no_path_gets_out_of_its_container(tmp_path_factory, container, path):
+    home = tmp_path_factory.mktemp("home")
+    (home / "outside").mkdir()
+    account = StorageAccounts(home / "storage", Vault()).create("boxes")
+    account.create_container("box")
+    (account.folder / "box/link").symlink_to(home / "outside")
+    for name in (container, "box"):
+        for action in (
+            lambda name=name: account.create_container(name),
+            lambda name=name: account.make_folder(name, path),
+            lambda name=name: account.open_write(name, path).commit(),
+            lambda name=name: account.rename(name, path, "moved"),
+        ):
+            with contextlib.suppress(UserError, StorageError):
+                action()
+    assert sorted(p.name for p in home.iterdir()) == ["outside", "storage"]
+    assert list((home / "outside").iterdir()) == []
+    assert [p.name for p in (home / "storage").iterdir()] == ["boxes"]
+    assert {p.name for p in account.folder.iterdir()} - {"link"} == {".account.json", ".staging", "box"}
+    assert list((account.folder / ".staging").iterdir()) == []
+
+
+def test_a_damaged_description_is_named(account, accounts):
+    (account.folder / ".account.json").write_text("{")
+    assert code_of(lambda: accounts.get("boxes")) == "StorageError"

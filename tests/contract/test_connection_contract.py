@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
 from pathlib import Path
 
 import pytest
@@ -324,8 +326,8 @@ class TestObjectStore(ConnectionContract):
         return []
 
     def test_check(self, connection):
-        with pytest.raises(KeyError):  # a memory store per container is given here, the tested name has none
-            connection.check()
+        any_container = type(connection)("AzureBlobStorage", "https://far", lambda name: connection._store("box"))
+        any_container.check()
 
     def test_change_while_reading_is_an_error(self, connection):
         put(connection, "box/a", b"1" * 5_000_000)
@@ -347,6 +349,71 @@ class TestObjectStore(ConnectionContract):
         put(connection, "box/in", b"")
         put(connection, "box/in/a")
         assert paths(connection, "box") == [("box/in/a", 4, False)]
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """A store that gives one answer to everything; like the real one, without a body for HEAD."""
+
+    def do_GET(self):
+        status, code = self.server.answer
+        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def answering():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+KEY = "d3JvbmdrZXl3cm9uZ2tleQ=="
+
+
+@pytest.mark.parametrize(
+    ("answer", "check", "listing", "reading"),
+    [
+        ((403, "AuthenticationFailed"), "AuthenticationFailed", "AuthenticationFailed", "AuthenticationFailed"),
+        ((401, "NoAuthenticationInformation"), *["AuthenticationFailed"] * 3),
+        ((403, "AuthorizationFailure"), "AuthorizationFailure", "AuthorizationFailure", "AuthenticationFailed"),
+        ((404, "ContainerNotFound"), None, "ContainerNotFound", "BlobNotFound"),
+        ((409, "ContainerBeingDeleted"), "ContainerBeingDeleted", "ContainerBeingDeleted", "StorageError"),
+        ((503, "ServerBusy"), "ServerBusy", "ServerBusy", "ServerBusy"),
+    ],
+)
+def test_answers_of_a_real_store_are_told_clearly(answering, answer, check, listing, reading):
+    from kyanite.connections import open_connection
+
+    answering.answer = answer
+    text = f"AccountName=far;AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{answering.server_port}/far"
+    linked = {"name": "Far", "type": "AzureBlobStorage", "typeProperties": {"connectionString": text}}
+    connection = open_connection(linked, None)
+    for action, code in (
+        (connection.check, check),
+        (lambda: list(connection.list("box")), listing),
+        (lambda: connection.open_read("box/a"), reading),
+    ):
+        if code is None:
+            action()
+            continue
+        with pytest.raises(StorageError) as caught:
+            action()
+        assert caught.value.error_code == code and KEY not in str(caught.value) and "\n" not in str(caught.value)
+        assert caught.value.__cause__ is None
+    if answer[0] == 404:
+        assert connection.stat("box/a") is None and connection.stat("box") is None
 
 
 def test_pyarrow_reads_and_writes_through_every_connection(tmp_path):

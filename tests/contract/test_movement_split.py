@@ -116,6 +116,16 @@ def test_older_parts_are_replaced_as_a_set(tmp_path):
     assert len(names(out)) == many + few and numbers(out) == [*range(2000), *range(2000)]
 
 
+def test_into_the_current_folder(tmp_path, monkeypatch):
+    source, out = write(tmp_path / "in.parquet", range(2000)), tmp_path / "out"
+    out.mkdir()
+    monkeypatch.chdir(out)
+    for size in (5_000, 50_000):
+        split("../in.parquet", ".", max_size=size)
+        assert numbers(Path()) == numbers(out) == list(range(2000))
+    assert source.exists()
+
+
 def test_a_template_for_names(tmp_path):
     source = write(tmp_path / "in.parquet", range(10))
     result = split(source, tmp_path / "out", max_size="1MB", name_template="{prefix}{index:04d}.parq")

@@ -23,6 +23,8 @@ from kyanite.storage.model import split_container
 
 _FOLDER_TIME = datetime.fromtimestamp(0, UTC)
 _ANSWER_CODE = re.compile(r"<Code>([A-Za-z0-9]{1,80})</Code>")
+_ANSWER_STATUS = re.compile(r"non-2xx status code: (\d{3})")
+_UNREACHABLE = ("kind: Connect", "kind: Timeout", "error sending request")
 _RETRY: Any = {
     "max_retries": OBJECT_STORE_RETRIES,
     "retry_timeout": timedelta(seconds=OBJECT_STORE_REQUEST_SECONDS),
@@ -64,12 +66,12 @@ class ObjectStoreConnection:
         """The file at a path, else the folder when files lie below it, else None."""
         container, inside = self._split(path)
         if inside:
-            with contextlib.suppress(FileNotFoundError), self._errors(path, keep_missing=True):
+            with contextlib.suppress(MissingError), self._errors(path):
                 return replace(_entry(obstore.head(self._store(container), inside)), path=f"{container}/{inside}")
         try:
-            with self._errors(path, keep_missing=True):
+            with self._errors(path):
                 first = next(iter(self._stream(container, inside, chunk_size=1)), None)
-        except FileNotFoundError:
+        except MissingError:
             return None
         if not first and inside:
             return None
@@ -123,7 +125,7 @@ class ObjectStoreConnection:
 
     def check(self) -> None:
         """Ask for a container that need not exist: any answer but a refusal shows that address and key are right."""
-        with contextlib.suppress(FileNotFoundError), self._errors("", keep_missing=True):
+        with contextlib.suppress(MissingError), self._errors(""):
             next(iter(obstore.list(self._store("kyanite-test-connection"), chunk_size=1)), None)
 
     def _store(self, container: str) -> Any:
@@ -155,43 +157,51 @@ class ObjectStoreConnection:
         return tuple(sorted(kept, key=lambda entry: entry.path))
 
     @contextlib.contextmanager
-    def _errors(self, path: str, *, keep_missing: bool = False) -> Iterator[None]:
+    def _errors(self, path: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as problem:
-            if keep_missing and "ContainerNotFound" not in str(problem):
-                raise
-            raise _missing(problem, self.url(path)) from None
         except (exceptions.BaseError, OSError) as problem:
-            raise _refused(problem, self.url(path)) from None
+            raise _told(problem, self.url(path)) from None
 
 
-def _missing(problem: Exception, where: str) -> StorageError:
-    if "ContainerNotFound" in str(problem) or "NoSuchBucket" in str(problem):
-        return StorageError("There is no such container.", where=where, code="ContainerNotFound")
-    return StorageError("There is no such file.", where=where, code="BlobNotFound")
+class MissingError(StorageError):
+    """The store says that there is no such container or object."""
+
+    code = "BlobNotFound"
+    status = 404
 
 
-def _refused(problem: Exception, where: str) -> StorageError:
+def _told(problem: Exception, where: str) -> StorageError:
     """The store's refusal in our words; obstore's own text is not passed on, it may hold a signed address."""
     text = str(problem)
-    answer = _ANSWER_CODE.search(text)
-    code = answer[1] if answer else ""
-    if isinstance(problem, exceptions.UnauthenticatedError) or code == "AuthenticationFailed" or "Access Key" in text:
-        return StorageError(
-            "The store does not accept the given credentials.", where=where, code="AuthenticationFailed"
-        )
-    if isinstance(problem, exceptions.PermissionDeniedError) or code.startswith("Authorization"):
-        return StorageError("The credentials do not allow this.", where=where, code=code or "AuthorizationFailure")
-    if "kind: Connect" in text or "error sending request" in text or "kind: Timeout" in text:
-        return StorageError(
-            "The store cannot be reached.", where=where, cure="Check the address and the network.", code="Unreachable"
-        )
-    if isinstance(problem, exceptions.PreconditionError):
-        return StorageError("The file changed while it was read.", where=where, code="ConditionNotMet")
-    return StorageError(
-        f"The store refused the request ({code or type(problem).__name__}).", where=where, code=code or "StorageError"
-    )
+    answer, number = _ANSWER_CODE.search(text), _ANSWER_STATUS.search(text)
+    code, status = answer[1] if answer else "", int(number[1]) if number else 0
+    if isinstance(problem, FileNotFoundError) or status == 404:
+        if code in ("ContainerNotFound", "NoSuchBucket", "FilesystemNotFound"):
+            return MissingError("There is no such container.", where=where, code="ContainerNotFound")
+        return MissingError("There is no such file.", where=where)
+    message, known, cure = _refusal(problem, text, status, code)
+    return StorageError(message, where=where, cure=cure, code=known)
+
+
+def _refusal(problem: Exception, text: str, status: int, code: str) -> tuple[str, str, str | None]:
+    """Message, code and cure for everything but a missing thing."""
+    if status == 401 or code in ("AuthenticationFailed", "SignatureDoesNotMatch") or "Access Key" in text:
+        return "The store does not accept the given credentials.", "AuthenticationFailed", None
+    if status == 403 and not code:
+        # an answer to HEAD has no body that tells which of the two it is
+        message = "The store does not accept the given credentials, or they do not allow this."
+        return message, "AuthenticationFailed", None
+    if status == 403:
+        return "The credentials do not allow this.", code, None
+    if status == 412 or isinstance(problem, exceptions.PreconditionError):
+        return "The file changed while it was read.", "ConditionNotMet", None
+    if status == 429 or status >= 500:
+        return "The store is too busy or fails.", code or "ServerBusy", "Try again later."
+    if not status and any(sign in text for sign in _UNREACHABLE):
+        return "The store cannot be reached.", "Unreachable", "Check the address and the network."
+    told = code or (f"HTTP {status}" if status else type(problem).__name__)
+    return f"The store refused the request ({told}).", code or "StorageError", None
 
 
 def _entry(meta: Any) -> Entry:

@@ -13,7 +13,7 @@ from kyanite.limits import MERGED_FILES_LISTED
 SOURCE, SINK = "Source", "Sink"
 RUNTIME = "DefaultIntegrationRuntime (local)"
 _MISSING = frozenset({"BlobNotFound", "ContainerNotFound", "PathNotFound"})
-_SYSTEM = frozenset({"DiskFull", "ReadOnly", "Unreachable", "InternalError", "StorageError"})
+_SYSTEM = frozenset({"DiskFull", "ReadOnly", "Unreachable", "ServerBusy", "InternalError", "StorageError"})
 
 
 @dataclass

@@ -80,9 +80,16 @@ class StorageAccount:
         self.folder = folder
         self._vault = vault
         self._swept = False
-        metadata = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
-        self.hierarchical: bool = metadata["hierarchical"]
-        self.created = datetime.fromisoformat(metadata["created"])
+        try:
+            metadata = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
+            self.hierarchical: bool = metadata["hierarchical"]
+            self.created = datetime.fromisoformat(metadata["created"])
+        except (ValueError, KeyError, TypeError) as problem:
+            raise StorageError(
+                "The account's description is damaged.",
+                where=str(folder / _METADATA),
+                cure='Write {"hierarchical": true, "created": "2026-01-01T00:00:00+00:00"} into it.',
+            ) from problem
 
     def __repr__(self) -> str:
         return f"StorageAccount({self.name!r})"

@@ -45,6 +45,8 @@ def move(
             raise DataError(f"{read} bytes were read of a file of {source.size}: it changed.", where=source.name)
         total += read
         progress(0, total, number + 1)
+    if out.tell() != total:
+        raise DataError(f"{out.tell()} bytes were written where {total} were read.", code="UserErrorDataInconsistency")
     return Moved(total, checksum=checksum.hexdigest())
 
 
