@@ -11,12 +11,20 @@ from kyanite.definitions.arm_environment import Environment
 from kyanite.definitions.arm_parameters import read_parameters
 from kyanite.definitions.arm_resources import Declared, Deployment
 from kyanite.definitions.arm_template import Scope, TemplateValues
-from kyanite.definitions.json_text import check_shape
+from kyanite.definitions.json_text import check_shape, read_json
 from kyanite.definitions.load import load_documents
 from kyanite.definitions.model import ARM_SEGMENTS, Factory
 from kyanite.errors import LimitError, TemplateError, UnsupportedError
 
-__all__ = ["ArmResource", "Environment", "Evaluated", "evaluate_template", "factories_of", "read_parameters"]
+__all__ = [
+    "ArmResource",
+    "Environment",
+    "Evaluated",
+    "evaluate_template",
+    "factories_of",
+    "read_parameters",
+    "read_template",
+]
 
 Json = Any
 
@@ -76,6 +84,11 @@ def evaluate_template(
         raise LimitError("The template nests too deep.", cure="Use fewer steps from value to value.") from None
     secrets = (text for value in values.secure_values() for text in _texts(value))
     return Evaluated(resources, outputs, tuple(dict.fromkeys(secrets)))
+
+
+def read_template(text: str, file: str) -> Json:
+    """The value of a template's or parameter file's text; comments are allowed in there."""
+    return read_json(text, file, comments=True)
 
 
 def factories_of(evaluated: Evaluated) -> dict[str, Factory]:

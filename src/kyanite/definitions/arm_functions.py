@@ -47,6 +47,10 @@ def find_function(name: str) -> Function:
         raise UnsupportedError(
             f"The template function {name} is not supported.", cure=f"{REFUSED[name.lower()]} instead."
         )
+    if name.lower().startswith("list"):
+        raise UnsupportedError(
+            f"The template function {name} is not supported.", cure="Pass the value as a parameter, or use listKeys."
+        )
     if "." in name:
         raise UnsupportedError(
             f"The user-defined template function {name} is not supported.", cure="Write its output expression out."
@@ -216,9 +220,6 @@ REFUSED: Mapping[str, str] = {
     "datetimetoepoch": "Pass the number as a parameter",
     "filter": "Write the array out",
     "lambda": "Write the array out",
-    "listaccountsas": "Use listKeys, or pass the token as a parameter",
-    "listauthkeys": "Pass the key as a parameter",
-    "listservicesas": "Use listKeys, or pass the token as a parameter",
     "loadfileascontent": "Write the value out",
     "managementgroup": "Write the name out",
     "map": "Write the array out",

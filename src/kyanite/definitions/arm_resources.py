@@ -300,6 +300,12 @@ def _full(kind: str, name: str, parent: Declared | None, path: str) -> tuple[str
             own = True
         if own and name.count("/") + 1 < kind.count("/"):
             name = f"{parent.name}/{name}"
+    if "." not in kind.split("/")[0]:
+        raise TemplateError(
+            f"The type {kind!r} has no namespace.",
+            where=join(path, "type"),
+            cure="Write it in full, as Microsoft.DataFactory/factories/pipelines; Fabric templates do not run here.",
+        )
     try:
         provider_path("The resource", kind, name.split("/"))
     except TemplateError:

@@ -160,8 +160,8 @@ def _parameters(resource: Resource) -> Iterator[Problem]:
         groups.append(("variables", _VARIABLE_TYPES, "variable"))
     for member, types, what in groups:
         raw = resource.properties.get(member)
-        if raw is None:
-            continue
+        if raw is None or raw == []:
+            continue  # published templates write [] for no parameters
         if not isinstance(raw, dict):
             message = f"The {member} are no object."
             yield error("NotAnObject", resource.place, f"properties.{member}", message, "Write {name: {type: ...}}.")

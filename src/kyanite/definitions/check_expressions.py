@@ -33,8 +33,10 @@ Judge = Callable[[Reference], Iterator[tuple[str, str, str]]]
 def check_expressions(factory: Factory) -> Iterator[Problem]:
     """Problems of every expression of pipelines, datasets, linked services and triggers."""
     for pipeline in factory.pipelines.values():
-        for placed in placed_activities(pipeline):
-            yield from _activity(factory, pipeline, placed)
+        everything = placed_activities(pipeline)
+        places = {placed.activity.name.lower(): placed for placed in reversed(everything)}
+        for placed in everything:
+            yield from _activity(factory, pipeline, placed, places)
     for dataset in factory.datasets.values():
         yield from _own_scope(dataset, "dataset")
     for linked_service in factory.linked_services.values():
@@ -73,10 +75,10 @@ def activity_texts(activity: Activity) -> Iterator[tuple[str, str]]:
         yield from texts(as_object(entry).get("value"), descend(activity.path, "userProperties", index, "value"))
 
 
-def _activity(factory: Factory, pipeline: Pipeline, placed: Placed) -> Iterator[Problem]:
+def _activity(factory: Factory, pipeline: Pipeline, placed: Placed, places: Mapping[str, Placed]) -> Iterator[Problem]:
     for path, text in activity_texts(placed.activity):
         member = path.removeprefix(f"{placed.activity.path}.typeProperties.").split(".")[0].split("[")[0]
-        yield from _text(pipeline, path, text, _pipeline_judge(factory, pipeline, placed, member))
+        yield from _text(pipeline, path, text, _pipeline_judge(factory, pipeline, placed, places, member))
 
 
 def _text(resource: Resource, path: str, text: str, judge: Judge) -> Iterator[Problem]:
@@ -94,7 +96,9 @@ def _text(resource: Resource, path: str, text: str, judge: Judge) -> Iterator[Pr
             yield (warning if is_lint else error)(code, resource.place, place, message, cure)
 
 
-def _pipeline_judge(factory: Factory, pipeline: Pipeline, placed: Placed, member: str) -> Judge:
+def _pipeline_judge(
+    factory: Factory, pipeline: Pipeline, placed: Placed, places: Mapping[str, Placed], member: str
+) -> Judge:
     known: Mapping[str, tuple[Mapping[str, Json], str, str]] = {
         "variable": (pipeline.variables, "UnknownVariable", "variables"),
         "parameter": (pipeline.parameters, "UnknownParameter", "parameters"),
@@ -109,7 +113,7 @@ def _pipeline_judge(factory: Factory, pipeline: Pipeline, placed: Placed, member
                 owner = "factory" if reference.kind == "globalParameter" else "pipeline"
                 yield code, f"The {owner} has no {what[:-1]} {name!r}.", suggestion(name, names, what)
         elif reference.kind == "activity":
-            yield from _activity_read(pipeline, placed, member, name)
+            yield from _activity_read(pipeline, placed, places, member, name)
         elif reference.kind == "item" and not _has_item(placed, member):
             cure = "Use it inside a ForEach, or in the condition of a Filter."
             yield "ItemOutsideLoop", "item() stands outside of a ForEach and of a Filter's condition.", cure
@@ -122,21 +126,38 @@ def _pipeline_judge(factory: Factory, pipeline: Pipeline, placed: Placed, member
     return judge
 
 
-def _activity_read(pipeline: Pipeline, placed: Placed, member: str, name: str) -> Iterator[tuple[str, str, str]]:
-    found: Activity | None = pipeline.activities_by_name.get(name, None)
+def _activity_read(
+    pipeline: Pipeline, placed: Placed, places: Mapping[str, Placed], member: str, name: str
+) -> Iterator[tuple[str, str, str]]:
+    found = places.get(name.lower())
     if found is None:
         cure = suggestion(name, pipeline.activities_by_name, "activities")
         yield "UnknownActivity", f"The pipeline has no activity {name!r}.", cure
         return
+    if not _has_ended(found, placed, member):
+        reader, read = repr(placed.activity.name), repr(found.activity.name)
+        message = f"{reader} reads {read}, which need not have ended before it."
+        cure = f"Let {reader} depend on {read}, directly or through others."
+        if found.inside("foreach"):
+            cure = f"{read} runs once per item of a ForEach; collect its results in a variable with AppendVariable."
+        elif found.container is not None:
+            cure = f"Let {reader} depend on the container around {read}."
+        yield "ActivityNotUpstream", message, cure
+
+
+def _has_ended(found: Placed, placed: Placed, member: str) -> bool:
+    """Whether an activity, or a container around it that runs it at most once at a time, ends before a reader starts.
+
+    Published templates read the activities of an Until or If after it; those of a ForEach have no single result.
+    """
     visible = placed.upstream
     if placed.activity.type.lower() == "until" and member == "expression":
         visible |= {inner.name.lower() for inner in placed.activity.branches["activities"]}
-    if name.lower() not in visible:
-        message = f"{placed.activity.name!r} reads {found.name!r}, which need not have ended before it."
-        cure = f"Let {placed.activity.name!r} depend on {found.name!r}, directly or through others."
-        if found.path.count("typeProperties") > placed.activity.path.count("typeProperties"):
-            cure = f"{found.name!r} is inside a container; collect its result in a variable with AppendVariable."
-        yield "ActivityNotUpstream", message, cure
+    candidate: Placed | None = found
+    while candidate is not None and candidate.activity.name.lower() not in visible:
+        outer = candidate.container
+        candidate = None if outer is None or outer.activity.type.lower() == "foreach" else outer
+    return candidate is not None
 
 
 def _has_item(placed: Placed, member: str) -> bool:

@@ -9,7 +9,7 @@ from kyanite.definitions.activity import as_object
 from kyanite.definitions.model import MISSING, Factory, Names, Resource
 from kyanite.definitions.names import suggestion
 from kyanite.definitions.paths import join
-from kyanite.definitions.problem import Problem, error
+from kyanite.definitions.problem import Problem, error, warning
 
 Json = Any
 
@@ -114,6 +114,8 @@ def _reference(factory: Factory, resource: Resource, path: str, expected: str | 
             yield error("WrongReferenceType", resource.place, path, "A reference is given as a text.", cure)
         return
     name, kind = raw.get("referenceName"), raw.get("type", expected)
+    if expected is None and kind not in list(_KINDS):
+        return  # notebooks, Spark pools and the like: other services resolve them
     if not isinstance(name, str) or not name:
         message = "The reference name is no text; it is never evaluated."
         yield error("BadReference", resource.place, join(path, "referenceName"), message, "Write the name itself.")
@@ -130,7 +132,8 @@ def _reference(factory: Factory, resource: Resource, path: str, expected: str | 
         named = _named(factory, kind)
         message = f"There is no {_KINDS[kind]} {name!r}."
         cure = suggestion(name, named, f"{_KINDS[kind]}s")
-        yield error("BrokenReference", resource.place, join(path, "referenceName"), message, cure)
+        report = warning if kind == "CredentialReference" else error
+        yield report("BrokenReference", resource.place, join(path, "referenceName"), message, cure)
     elif target.kind in ("dataset", "linkedService"):
         yield from check_arguments(resource, join(path, "parameters"), raw.get("parameters"), target, _KINDS[kind])
 

@@ -24,6 +24,7 @@ _SHOWN = {
 }
 _VALUE = re.compile(r"~secret:|AccountKey=[^;]|[?&]sig=\w|SharedAccessSignature=\w|(?<![\w+/])[A-Za-z0-9+/]{86}==")
 _WORDS = {"key", "keys", "secret", "secrets", "password", "passwd", "pwd", "token", "tokens", "sas"}
+_HARMLESS_ENDS = {"column", "columns", "count", "id", "ids", "name", "names", "type", "vault", "version"}
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -43,8 +44,10 @@ def looks_secret(name: str, value: Json) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether one of the words of a name is key, secret, password, token or sas."""
+    """Whether one of the words of a name is key, secret, password, token or sas, and none says it is only a name."""
     words = [word.lower() for word in _WORD.findall(name)]
+    if words and words[-1] in _HARMLESS_ENDS:
+        return False
     return any(word in _WORDS or word.endswith("password") for word in words)
 
 

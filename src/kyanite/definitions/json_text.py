@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ from kyanite.errors import DefinitionError, LimitError
 
 Json = Any
 
+_TEXT_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
 _CURES = (
     ("Expecting property name", "Put the name in double quotes, or remove the comma before the closing brace."),
     ("Illegal trailing comma", "Remove the comma before the closing bracket or brace."),
@@ -26,11 +28,12 @@ _CURES = (
 )
 
 
-def read_json(text: str, file: str, *, warn: Callable[[str, str], None] | None = None) -> Json:
+def read_json(text: str, file: str, *, warn: Callable[[str, str], None] | None = None, comments: bool = False) -> Json:
     """The value of a JSON text; a leading byte order mark is accepted.
 
     Broken text is a DefinitionError with file, line and column; too large or too deep is a LimitError. `warn`
-    (message, cure) hears of members that are given twice, where the last one counts.
+    (message, cure) hears of members that are given twice, where the last one counts. With `comments`, as in ARM
+    templates, `//` and `/* */` outside of texts are skipped.
     """
     text = text.removeprefix("\ufeff")
     if len(text) > limits.DOCUMENT_BYTES or len(text.encode("utf-8", "surrogatepass")) > limits.DOCUMENT_BYTES:
@@ -41,6 +44,8 @@ def read_json(text: str, file: str, *, warn: Callable[[str, str], None] | None =
         )
     if not text.strip():
         raise DefinitionError("The file is empty.", where=f"{file}:1:1", cure="Write a JSON object, or delete it.")
+    if comments:
+        text = _TEXT_OR_COMMENT.sub(lambda match: match[0] if match[0][0] == '"' else _blank(match[0]), text)
     try:
         value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object_builder(warn))
     except json.JSONDecodeError as error:
@@ -89,6 +94,11 @@ def find_objects(value: Json, path: str = "") -> list[tuple[str, dict[str, Json]
         elif isinstance(item, list):
             waiting += [(join(place, index), child) for index, child in reversed(list(enumerate(item)))]
     return found
+
+
+def _blank(comment: str) -> str:
+    """As many blanks, so that lines and columns stay."""
+    return "".join(character if character in "\r\n" else " " for character in comment)
 
 
 def _too_deep(where: str) -> LimitError:

@@ -176,7 +176,7 @@ def _name_in(reading: _Reading, document: dict[str, Json], path: str, stem: str,
     if not isinstance(inner, str) or not inner:
         reading.report("BadName", path, "The name is no text, or is empty.", 'Write "name" as a text.')
         return stem
-    if compare and inner != stem:
+    if compare and inner.lower() != stem.lower():
         reading.report(
             "NameDiffers",
             path,

@@ -6,8 +6,8 @@ import re
 
 from kyanite.errors import DefinitionError
 
-# The service's own pattern lets 60 pass for minutes and seconds.
-_TIMESPAN = re.compile(r"(?:(\d{1,8})\.)?(\d\d):(60|[0-5]\d):(60|[0-5]\d)(\.\d{1,7})?\Z")
+# The service's own pattern lets 60 pass for minutes and seconds; its published templates also have one-digit parts.
+_TIMESPAN = re.compile(r"(?:(\d{1,8})\.)?(\d\d?):(60|[0-5]?\d):(60|[0-5]?\d)(\.\d{1,7})?\Z")
 
 
 def parse_timespan(text: str) -> float:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kyanite import limits
 from kyanite.definitions.arm import Environment, Evaluated, evaluate_template, factories_of, read_parameters
 from kyanite.definitions.load import load_documents, load_folder
 from kyanite.definitions.save import folder_files
-from kyanite.errors import LimitError, TemplateError, UnsupportedError
+from kyanite.errors import LimitError, TemplateError, UnsupportedError, UserError
 
 SEED = Path(__file__).resolve().parents[4] / "shared" / "seed" / "adf_deploy.json"
 FACTORY = "Microsoft.DataFactory/factories"
@@ -217,6 +219,12 @@ def test_a_name_that_does_not_fit_its_type(kind: str, name: str) -> None:
     with pytest.raises(TemplateError, match="does not fit the type") as caught:
         run(resource(kind, name))
     assert caught.value.where == "resources[0].name"
+
+
+def test_a_type_without_a_namespace_is_refused() -> None:
+    with pytest.raises(TemplateError, match="'pipelines' has no namespace") as caught:
+        run(resource("pipelines", "Fabric pipeline"))
+    assert caught.value.where == "resources[0].type"
 
 
 # ---- order
@@ -482,3 +490,73 @@ def test_a_factory_document_keeps_what_belongs_to_it() -> None:
         "properties": {"globalParameters": {"a": {"type": "int", "value": 1}}},
     }
     assert factory == load_documents("f", [("factory", factory.document)])
+
+
+MUTANTS: list[Any] = [
+    None,
+    True,
+    7,
+    "",
+    "[x()]",
+    "[variables('a')]",
+    "a/b/c",
+    [],
+    {},
+    [7],
+    {"a": 1},
+    "[[",
+    "[copyIndex()]",
+]
+WHOLE: dict[str, Any] = {
+    "parameters": {"p": {"type": "string", "defaultValue": "[concat('f')]", "allowedValues": ["f"]}},
+    "variables": {"a": "[parameters('p')]", "copy": [{"name": "l", "count": 2, "input": "[copyIndex('l')]"}]},
+    "resources": [
+        resource(
+            FACTORY,
+            "[variables('a')]",
+            condition="[not(empty(variables('l')))]",
+            resources=[resource("pipelines", "P", "[variables('a')]", properties=PIPELINE)],
+        ),
+        resource(f"{FACTORY}/datasets", "f/[D", "f", copy={"name": "one", "count": 1}),
+        {
+            "type": "Microsoft.Resources/deployments",
+            "name": "inside",
+            "dependsOn": ["one"],
+            "properties": {
+                "expressionEvaluationOptions": {"scope": "inner"},
+                "parameters": {"q": {"value": "x"}},
+                "template": {"parameters": {"q": {"type": "string"}}, "resources": [resource(FACTORY, "g")]},
+            },
+        },
+    ],
+    "outputs": {"o": {"type": "string", "condition": True, "value": "[reference('f').provisioningState]"}},
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, child in children for place in places(child, (*path, key)))]
+
+
+@given(st.lists(st.tuples(st.sampled_from(places(WHOLE)[1:]), st.sampled_from(MUTANTS)), min_size=1, max_size=3))
+def test_any_template_is_evaluated_or_refused_with_our_error(changes: list[tuple[Any, Any]]) -> None:
+    template = copy.deepcopy(WHOLE)
+    for place, value in changes:
+        target: Any = template
+        for step in place[:-1]:
+            fits = (isinstance(target, dict) and step in target) or (
+                isinstance(target, list) and step in range(len(target))
+            )
+            target = target[step] if fits else None
+        if isinstance(target, dict) or (isinstance(target, list) and place[-1] in range(len(target))):
+            target[place[-1]] = copy.deepcopy(value)
+    try:
+        factories_of(evaluate_template(template, {}, ENVIRONMENT))
+    except UserError as error:
+        assert error.message
+
+
+def test_the_template_that_is_mutated_is_a_good_one() -> None:
+    evaluated = evaluate_template(WHOLE, {}, ENVIRONMENT)
+    assert ids(evaluated) == ["factories:f", "datasets:f/[D", "factories:g", "pipelines:f/P"]
+    assert evaluated.outputs["o"]["value"] == "Succeeded"

@@ -106,7 +106,7 @@ def test_errors_name_path_and_position(text: str, position: int, message: str) -
     assert caught.value.cure
 
 
-@pytest.mark.parametrize("name", ["utcNow", "newGuid", "dateTimeAdd", "listServiceSas", "contoso.unique", "map"])
+@pytest.mark.parametrize("name", ["utcNow", "newGuid", "dateTimeAdd", "listSecrets", "contoso.unique", "map"])
 def test_functions_refused_by_name(name: str) -> None:
     with pytest.raises(UnsupportedError, match=name):
         value(f"[{name}('x')]")

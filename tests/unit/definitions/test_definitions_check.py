@@ -151,7 +151,7 @@ BAD: dict[str, list[tuple[Factory, str, str, str]]] = {
     "NotAnObject": [
         (factory(properties={"activities": [7]}), "error", "properties.activities[0]", "no object"),
         (factory(act("A") | {"policy": []}), "error", "properties.activities[0].policy", "no object"),
-        (factory(properties={"parameters": []}), "error", "properties.parameters", "no object"),
+        (factory(properties={"parameters": [1]}), "error", "properties.parameters", "no object"),
     ],
     "BadType": [
         (factory(properties={"variables": {"v": {"type": "Object"}}}), "error", "properties.variables.v", "string"),
@@ -696,7 +696,7 @@ def test_every_code_of_the_check_has_a_case() -> None:
     used: set[str] = set()
     for path in source.glob("check_*.py"):
         text = path.read_text("utf-8")
-        used |= set(re.findall(r'(?:error|warning)\(\s*"([A-Z]\w+)"', text))
+        used |= set(re.findall(r'(?:error|warning|report)\(\s*"([A-Z]\w+)"', text))
         used |= set(re.findall(r'Problem\(severity, "([A-Z]\w+)"', text))
         used |= set(re.findall(r'yield "([A-Z]\w+)"', text))
     used |= {"TypeMissing", "NameMissing", "NotAList", "NotAnObject", "UnknownVariable", "UnknownGlobalParameter"}
@@ -786,6 +786,28 @@ def good() -> Factory:
         ],
         properties={**STRING_VARIABLE, "parameters": {"file": {"type": "string"}}},
     )
+
+
+@pytest.mark.parametrize("kind", ["Until", "IfCondition"])
+def test_activities_of_a_finished_container_can_be_read(kind: str) -> None:
+    members = {"Until": "activities", "IfCondition": "ifTrueActivities"}
+    container = act("Container", kind, expression="@bool(1)", **{members[kind]: [act("Inner")]})
+    reader = act("Reader", after=["Container"], waitTimeInSeconds="@activity('Inner').output.x")
+    assert found(factory(container, reader)) == []
+    early = factory(container, act("Reader", waitTimeInSeconds="@activity('Inner').output.x"))
+    [problem] = check(early, supported=SUPPORTED)
+    assert (problem.code, "depend on the container" in problem.cure) == ("ActivityNotUpstream", True)
+
+
+def test_references_of_other_services_and_missing_credentials_do_not_stop_a_run() -> None:
+    notebook = act("G", "GetMetadata", dataset=ref("Dataset", "D"), notebook=ref("Notebook", "x"))
+    assert found(factory(notebook)) == []
+    with_credential = linked(typeProperties={"credential": ref("Credential", "c")})
+    assert [(s, c) for s, c, _ in found(factory(others=[with_credential]))] == [("warning", "BrokenReference")]
+
+
+def test_no_parameters_may_be_written_as_an_empty_list() -> None:
+    assert found(factory(others=[dataset(parameters=[])])) == []
 
 
 def test_a_good_factory_has_no_problem() -> None:
@@ -891,7 +913,9 @@ def test_names_of_secrets(name: str) -> None:
     assert is_secret_name(name)
 
 
-@pytest.mark.parametrize("name", ["monkey", "keyboard", "tokenizer", "Kansas", "fileName", "secretary"])
+@pytest.mark.parametrize(
+    "name", ["monkey", "keyboard", "tokenizer", "Kansas", "fileName", "secretary", "KeyVault", "keyVault_Name", "KeyId"]
+)
 def test_names_that_only_sound_like_secrets(name: str) -> None:
     assert not is_secret_name(name)
 
@@ -927,7 +951,7 @@ def test_no_document_breaks_the_check(changes: list[tuple[Any, Any]]) -> None:
                 break
             target = target[step]
         else:
-            if isinstance(target, dict) or (isinstance(target, list) and place[-1] < len(target)):
+            if isinstance(target, dict) or (isinstance(target, list) and place[-1] in range(len(target))):
                 target[place[-1]] = value
     built = load_documents("fab", [(kind, document) for (kind, _), document in documents.items()])
     for problem in check(built, supported=SUPPORTED):

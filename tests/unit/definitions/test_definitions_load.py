@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kyanite import limits
+from kyanite.definitions.arm import read_template
 from kyanite.definitions.json_text import read_json
 from kyanite.definitions.load import (
     from_snapshot,
@@ -135,6 +136,19 @@ def test_all_problems_of_a_folder_come_at_once_and_the_rest_is_loaded() -> None:
 
 def test_an_empty_folder_is_an_error() -> None:
     assert codes({"README.md": "x"}) == ["NoResources"]
+
+
+def test_a_name_that_differs_in_case_only_is_fine() -> None:
+    assert codes({"pipeline/MAIN.json": json.dumps(PIPELINE)}) == []
+
+
+def test_comments_are_allowed_in_templates_only() -> None:
+    text = '{ // one\n "a": "// no comment", /* two\n lines */ "b": "\\"/*", }'
+    with pytest.raises(DefinitionError, match=r"x.json:1:3: .* comment"):
+        read_json(text, "x.json")
+    with pytest.raises(DefinitionError, match=r"x.json:3:24: .*comma"):
+        read_template(text, "x.json")
+    assert read_template(text.replace(", }", "}"), "x.json") == {"a": "// no comment", "b": '"/*'}
 
 
 def test_byte_order_mark_is_accepted() -> None:
