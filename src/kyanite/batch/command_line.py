@@ -43,7 +43,7 @@ def parse_command_line(command_line: str) -> tuple[str, ...]:
 
 
 def _translate(text: str) -> str:
-    """The text after `cmd /c` for `sh`: outer quotes dropped as cmd does, `%NAME%` and a single `&` rewritten.
+    """The text after `cmd /c` for `sh`: outer quotes dropped as cmd does; `%NAME%`, `&` and backslashes rewritten.
 
     Like in cmd, a variable that is not set stays as it is written.
     """
@@ -55,7 +55,10 @@ def _translate(text: str) -> str:
 
 
 def _outside_quotes(text: str) -> str:
-    """In cmd a single `&` runs one command after the other; in sh that is `;`."""
+    """A single `&` runs one command after the other: `;` in sh. A backslash within a path separates folders."""
     pieces = re.split(r"""("[^"]*"|'[^']*')""", text)
     plain = re.compile(r"(?<![&>])&(?![&\d>])")
-    return "".join(piece if place % 2 else plain.sub(";", piece) for place, piece in enumerate(pieces))
+    separator = re.compile(r"(?<=[\w.}])\\(?=[\w.$])")
+    return "".join(
+        piece if place % 2 else separator.sub("/", plain.sub(";", piece)) for place, piece in enumerate(pieces)
+    )

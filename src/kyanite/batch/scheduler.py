@@ -71,8 +71,16 @@ class Scheduler:
         self._closed = False
 
     def close(self) -> None:
-        """Stop moving things; running tasks go on and are adopted by the next process that pumps."""
+        """Stop moving things; running tasks go on and are adopted by the next process that pumps.
+
+        What was assigned here and has no runner yet is given back.
+        """
         with self._turn:
+            if not self._closed:
+                for attempt in self._store.open_attempts():
+                    mine = attempt.id in self._watched
+                    if mine and self._look(attempt).status == "unclaimed" and self._fence(attempt):
+                        self.settle(attempt, Fenced())
             self._closed = True
         self.notify()
 
@@ -177,27 +185,26 @@ class Scheduler:
             self._store.move_node(pool, nodes.starting(row, self._at.clock()), self._at.clock())
             number = row.retries + row.losses + 1
             attempt = self._open_attempt("start", row.node.id, {**key, "number": number, "slots": 0})
-        self._carry(attempt, partial(self._run_start, attempt, pool, start_version))
+        self._carry(attempt, partial(self._run_start, attempt, pool, self._account(pool.account), start_version))
         return True
 
-    def _run_start(self, attempt: Attempt, pool: Pool, start_version: str) -> Callable[[], int] | AttemptEnd:
+    def _run_start(
+        self, attempt: Attempt, pool: Pool, account: Account, start_version: str
+    ) -> Callable[[], int] | AttemptEnd:
         backend = self._backend(pool)
-        account = self._account(pool.account)
         make_node_folders(backend, account.name, pool.id, attempt.node)
         stamp = backend.prepare(account.name, pool.id, lambda _line: None)
         start = pool.spec.start_task
-        with self._turn:
-            row = self._node_row(pool, attempt)
-            if self._closed or row is None or row.starting != attempt.id:
-                return Fenced()
-            if start is not None:
-                version = nodes.wanted_version(start_version, stamp)
-                self._store.move_node(
-                    pool, nodes.environment_ready(row, start, version, self._at.clock()), self._at.clock()
-                )
-        self.notify()
         if start is None:
             return Exited(0, None, None)
+        with self._turn:
+            row = None if self._closed else self._node_row(pool, attempt)
+            if row is None or row.starting != attempt.id:
+                return Fenced()
+            now = self._at.clock()
+            version = nodes.wanted_version(start_version, stamp)
+            self._store.move_node(pool, nodes.environment_ready(row, start, version, now), now)
+        self.notify()
         return launch_start_task(backend, account, pool, start, attempt, self._at.open_url)
 
     def _settle_start(self, attempt: Attempt, end: AttemptEnd) -> None:
@@ -254,7 +261,7 @@ class Scheduler:
             for item in assign(waiting, free, pack=pool.spec.pack, running=running, allowed=allowed):
                 begun.append(self._begin(item.key, item.node_id))
         for attempt, task in begun:
-            self._carry(attempt, partial(self._run_task, attempt, task))
+            self._carry_task(attempt, task, pool)
         return bool(begun)
 
     def _free_nodes(self, pool: Pool, version: str) -> list[FreeNode]:
@@ -286,13 +293,12 @@ class Scheduler:
         )
         return attempt, moved
 
-    def _run_task(self, attempt: Attempt, task: Task) -> Callable[[], int] | AttemptEnd:
+    def _carry_task(self, attempt: Attempt, task: Task, pool: Pool) -> None:
         job = self._store.job(task.account, task.job_id)
-        found = self._store.pool(task.account, task.pool_id)
-        if job is None or found is None:
-            raise InvariantError(f"Job '{task.job_id}' or its pool vanished under a running task.")
+        if job is None:
+            raise InvariantError(f"Job '{task.job_id}' vanished under a running task.")
         account = self._account(task.account)
-        return launch_task(self._backend(found[0]), account, job, task, attempt, self._at.open_url)
+        self._carry(attempt, partial(launch_task, self._backend(pool), account, job, task, attempt, self._at.open_url))
 
     def _settle_task(self, attempt: Attempt, end: AttemptEnd) -> None:
         found = self._store.task_by_sequence(attempt.task or 0)
@@ -363,6 +369,10 @@ class Scheduler:
         if not callable(begun):
             return begun
         begun()
+        with self._turn:
+            return None if self._closed else self._end_after_runner(attempt)
+
+    def _end_after_runner(self, attempt: Attempt) -> AttemptEnd | None:
         seen = self._look(attempt)
         if seen.status == "unclaimed" and self._fence(attempt):
             return Lost()  # its runner ended before it could take the attempt

@@ -239,8 +239,22 @@ def failure(code: str, message: str, **details: str) -> dict[str, Any]:
 
 
 def _open_output(folder: str, name: str) -> int:
-    flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(os.path.join(folder, name), flags, 0o600)
+    """A new file in the place of an earlier attempt's, or of whatever the task put there."""
+    path = os.path.join(folder, name)
+    if os.path.lexists(path):
+        os.unlink(path)
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+
+
+def _say_in_stderr(folder: str, problem: dict[str, Any]) -> None:
+    """People look there first; `exit.json` has it anyway, so an unwritable folder is no further problem."""
+    try:
+        os.close(_open_output(folder, "stdout.txt"))
+        handle = _open_output(folder, "stderr.txt")
+        os.write(handle, (problem["message"] + "\n").encode())
+        os.close(handle)
+    except OSError:
+        return
 
 
 def _start(program: str, spec: dict[str, Any], libc: Any) -> tuple[int, dict[str, Any] | None]:
@@ -362,12 +376,12 @@ def run_attempt(folder: str, spec: dict[str, Any]) -> dict[str, Any]:
     program, problem = find_program(spec["argv"][0], spec["environment"].get("PATH", ""), spec["workingFolder"])
     child = 0
     if program is not None and not stopper.check():
-        child, problem = _start(program, spec, libc)
+        try:
+            child, problem = _start(program, spec, libc)
+        except OSError as error:
+            problem = failure("CommandLaunchFailed", f"The command could not be started: {error}.")
     if problem is not None:
-        os.close(_open_output(spec["taskFolder"], "stdout.txt"))
-        note = _open_output(spec["taskFolder"], "stderr.txt")
-        os.write(note, (problem["message"] + "\n").encode())
-        os.close(note)
+        _say_in_stderr(spec["taskFolder"], problem)
         return {"exitCode": None, "startTime": started, "endTime": now_text(), "reason": "launch", "failure": problem}
     code = None
     if child:
