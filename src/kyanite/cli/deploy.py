@@ -75,7 +75,7 @@ def deploy_template(
     """Deploy a template with a line per step and show what there is now; `embedded` shows the steps only."""
     from kyanite.runtime.deploy import deploy as deploy_resources
 
-    document = read_object(template)
+    document = read_object(template, comments=True)
     parameters = gather(assignments, parameters_file, template_types(document))
 
     def progress(text: str) -> None:

@@ -26,9 +26,12 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; DefinitionError with line and column when it is broken."""
-    value = read_json(read_text(path), str(path))
+def read_object(path: Path, *, comments: bool = False) -> dict[str, Any]:
+    """The JSON object in a file; DefinitionError with line and column when it is broken.
+
+    `comments` allows `//` and `/* */`, as templates and their parameter files may have them.
+    """
+    value = read_json(read_text(path), str(path), comments=comments)
     if not isinstance(value, dict):
         raise DefinitionError("A JSON object is needed here.", where=str(path))
     return value
@@ -36,7 +39,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def read_parameters(path: Path) -> dict[str, Any]:
     """Parameter values of a file: plain `{"name": value}`, or an ARM parameters file."""
-    document = read_object(path)
+    document = read_object(path, comments=True)
     entries = document.get("parameters")
     if not isinstance(entries, dict) or not (
         "$schema" in document or set(document) <= {"parameters", "contentVersion"}

@@ -45,7 +45,7 @@ def problems_of_template(template: Path, assignments: Sequence[str], parameters_
     from kyanite.definitions.arm import evaluate_template, factories_of
     from kyanite.definitions.arm_environment import Environment
 
-    document = read_object(template)
+    document = read_object(template, comments=True)
     parameters = gather(assignments, parameters_file, template_types(document))
     environment = Environment(list_keys=lambda *_: ("key-of-no-account-1", "key-of-no-account-2"))
     factories = factories_of(evaluate_template(document, parameters, environment))

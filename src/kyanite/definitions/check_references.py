@@ -132,7 +132,8 @@ def _reference(factory: Factory, resource: Resource, path: str, expected: str | 
         named = _named(factory, kind)
         message = f"There is no {_KINDS[kind]} {name!r}."
         cure = suggestion(name, named, f"{_KINDS[kind]}s")
-        report = warning if kind == "CredentialReference" else error
+        # git folders often leave shared integration runtimes and credentials out; neither is needed here
+        report = warning if kind in ("CredentialReference", "IntegrationRuntimeReference") else error
         yield report("BrokenReference", resource.place, join(path, "referenceName"), message, cure)
     elif target.kind in ("dataset", "linkedService"):
         yield from check_arguments(resource, join(path, "parameters"), raw.get("parameters"), target, _KINDS[kind])

@@ -100,6 +100,7 @@ class ScopeState:
     waiting: dict[str, int]
     statuses: dict[str, str] = field(default_factory=dict)
     draining: bool = False
+    finished_inside: dict[str, ActivityState] = field(default_factory=dict)
 
     @property
     def open(self) -> int:
@@ -276,10 +277,18 @@ class RunState:
             parent = self.activities[scope.parent]
             parent.scopes_open -= 1
             parent.last_scope = event
+            if "items" not in parent.data:
+                self._keep_results(scope, self.scopes[parent.scope])
             if event.status != "Succeeded" and parent.first_failure is None:
                 parent.first_failure = event
         # nobody outside can address what ran inside: a loop of 100,000 items keeps only its open iterations
         self._drop(scope)
+
+    def _keep_results(self, scope: ScopeState, outer: ScopeState) -> None:
+        """What ran inside an If, Switch or Until (its last pass) can be read afterwards; iterations cannot."""
+        outer.finished_inside.update(scope.finished_inside)
+        for folded, name in scope.plan.spelling.items():
+            outer.finished_inside[folded] = self.activities[join(scope.path, name)]
 
     def _inner_scopes(self, path: str) -> Iterator[ScopeState]:
         """The open scopes inside an activity, at any depth."""

@@ -11,11 +11,12 @@ from kyanite.definitions.model import Activity
 from kyanite.engine import events as ev
 from kyanite.engine.commands import Command
 from kyanite.engine.control import ClosingActivity, control_activity
-from kyanite.engine.state import ActivityState, Phase, RunState
+from kyanite.engine.state import ActivityState, Phase, RunState, join
 from kyanite.expressions import MISSING, Scope, evaluate
 from kyanite.limits import STOPPING_SECONDS
 
 Json = Any
+_NO_RESULT = ("Skipped", "Inactive")
 
 
 class Turn:
@@ -158,19 +159,19 @@ class FinishedActivities(Mapping[str, Json]):
         for path in self._scopes():
             scope = self._state.scopes[path]
             spelled = scope.plan.spelling.get(name.casefold())
-            if spelled is not None:
-                activity = self._state.activities[f"{path}/{spelled}" if path else spelled]
-                if activity.phase is Phase.ENDED and activity.status not in ("Skipped", "Inactive"):
-                    return _result(activity)
+            activity = self._state.activities[join(path, spelled)] if spelled is not None else None
+            activity = activity or scope.finished_inside.get(name.casefold())
+            if activity is not None and activity.phase is Phase.ENDED and activity.status not in _NO_RESULT:
+                return _result(activity)
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
         for path in self._scopes():
             scope = self._state.scopes[path]
-            for name in scope.statuses:
-                activity = self._state.activities[f"{path}/{name}" if path else name]
-                if activity.status not in ("Skipped", "Inactive"):
-                    yield name
+            own = [self._state.activities[join(path, name)] for name in scope.statuses]
+            for activity in (*own, *scope.finished_inside.values()):
+                if activity.status not in _NO_RESULT:
+                    yield activity.definition.name
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

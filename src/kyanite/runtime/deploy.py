@@ -18,7 +18,7 @@ from kyanite.definitions.model import Factory
 from kyanite.definitions.problem import Problem
 from kyanite.errors import UnsupportedError
 from kyanite.runtime.check import check_factory
-from kyanite.runtime.secret_values import factory_secrets
+from kyanite.runtime.secret_values import factory_secrets, named_by_value
 from kyanite.runtime.workspace import Workspace
 
 Json = Any
@@ -52,11 +52,11 @@ def deploy(
     Raises TemplateError (with the place in the template), UnsupportedError for a resource type we do not have, and
     BatchError when a pool's start task fails on its nodes; then everything else is deployed all the same.
     """
-    _keep_secure_parameters(workspace, template, parameters)
     environment = Environment(
         resource_group=resource_group, location=location, list_keys=lambda kind, name, _: _keys(workspace, kind, name)
     )
     evaluated = evaluate_template(template, parameters, environment)
+    workspace.vault.register(named_by_value(evaluated.secure_values))
     _refuse_unknown(evaluated.resources)
     factories = factories_of(evaluated)
     for resource in evaluated.resources:
@@ -87,20 +87,6 @@ def _keys(workspace: Workspace, kind: str, name: str) -> Sequence[str]:
         )
     area, first, second = names
     return [workspace.vault.get_or_create(f"{area}/{name}/{key}") for key in (first, second)]
-
-
-def _keep_secure_parameters(workspace: Workspace, template: Mapping[str, Json], given: Mapping[str, Json]) -> None:
-    declared = template.get("parameters")
-    if not isinstance(declared, dict):
-        return
-    secure = {
-        name
-        for name, entry in declared.items()
-        if isinstance(entry, dict) and str(entry.get("type", "")).casefold() == "securestring"
-    }
-    folded = {name.casefold() for name in secure}
-    values = {name: value for name, value in given.items() if name.casefold() in folded and isinstance(value, str)}
-    workspace.vault.register({f"template/parameter/{name}": value for name, value in values.items()})
 
 
 def _refuse_unknown(resources: Sequence[ArmResource]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kyanite.definitions.model import Factory, Pipeline
@@ -29,13 +30,18 @@ def factory_secrets(factory: Factory) -> dict[str, str]:
     return found
 
 
-def parameter_secrets(pipeline: Pipeline, run_id: str, parameters: Mapping[str, Json]) -> dict[str, str]:
+def parameter_secrets(pipeline: Pipeline, parameters: Mapping[str, Json]) -> dict[str, str]:
     """The values of a run's SecureString parameters."""
-    return {
-        f"run/{run_id}/parameter/{name}": value
+    return named_by_value(
+        value
         for name, value in parameters.items()
         if isinstance(value, str) and name in pipeline.parameters and pipeline.parameters[name].secure
-    }
+    )
+
+
+def named_by_value(values: Iterable[str]) -> dict[str, str]:
+    """Vault entries for values without a lasting place; a value that comes again keeps its name."""
+    return {f"value/{hashlib.sha256(value.encode(errors='replace')).hexdigest()[:32]}": value for value in values}
 
 
 def secure_strings(value: Json, path: str = "") -> Iterator[tuple[str, str]]:

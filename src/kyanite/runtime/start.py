@@ -41,7 +41,7 @@ def start_run(
     refuse_broken(factory, definition)
     resolved = resolve_parameters(definition, parameters or {})
     run_id = str(uuid4())
-    secrets = {**factory_secrets(factory), **parameter_secrets(definition, run_id, resolved)}
+    secrets = {**factory_secrets(factory), **parameter_secrets(definition, resolved)}
     workspace.vault.register(secrets)
     by = {"id": run_id, "name": "Manual", "invokedByType": "Manual", **(invoked_by or {})}
     snapshot = workspace.store.put_snapshot(to_snapshot(factory))

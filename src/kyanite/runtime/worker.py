@@ -28,7 +28,7 @@ from kyanite.runs.store import Lease, Owner, StoredEvent
 from kyanite.runtime.carry_out import Attempt, carry_out, context_for
 from kyanite.runtime.clock import utc_now
 from kyanite.runtime.fold import fold
-from kyanite.runtime.secret_values import secure_strings
+from kyanite.runtime.secret_values import named_by_value, secure_strings
 from kyanite.runtime.start import create_child
 from kyanite.runtime.threads import DaemonThreads
 from kyanite.runtime.workspace import Workspace
@@ -217,14 +217,14 @@ class Worker:
                 self._act(held, command)
 
     def _register_secrets(self, decision: Decision) -> None:
-        found = {
-            f"run/{event.activity_run_id}{path}": value
+        found = [
+            value
             for event in decision.events
             if isinstance(event, ev.ActivityStarted)
-            for path, value in secure_strings(event.input)
-        }
+            for _, value in secure_strings(event.input)
+        ]
         if found:
-            self._workspace.vault.register(found)
+            self._workspace.vault.register(named_by_value(found))
 
     def _tell(self, held: _Held, decision: Decision) -> None:
         if self._listener is None:

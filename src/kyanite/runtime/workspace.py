@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kyanite.definitions.load import load_folder
 from kyanite.definitions.model import Factory
 from kyanite.definitions.save import folder_files
-from kyanite.errors import DefinitionError, NotFoundError
+from kyanite.errors import ConflictError, DefinitionError, NotFoundError
 from kyanite.limits import DOCUMENT_BYTES
 from kyanite.secrets import Vault
 from kyanite.storage import StorageAccounts
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "KYANITE_HOME"
 DEFAULT_HOME = ".kyanite"
+
+# what a workspace whose making was interrupted may hold
+_OWN_ENTRIES = {
+    ".gitignore",
+    "batch",
+    "factories",
+    "kyanite.db-shm",
+    "kyanite.db-wal",
+    "secrets.json",
+    "secrets.lock",
+    "storage",
+}
 
 
 def home_path(home: str | Path | None = None) -> Path:
@@ -41,9 +53,19 @@ def open_workspace(home: str | Path | None = None, *, create: bool = False) -> W
                 where=str(path),
                 cure="Make one with `kyanite init`, or name one with --home.",
             )
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.chmod(0o700)
+        _make_home(path)
     return Workspace(path)
+
+
+def _make_home(path: Path) -> None:
+    """A folder of the workspace's own, readable by its owner alone; a folder with other things in it is refused."""
+    if path.is_dir() and {entry.name for entry in path.iterdir()} - _OWN_ENTRIES:
+        raise ConflictError(
+            "The folder is not empty and is no workspace.", where=str(path), cure="Name a new or empty folder."
+        )
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.chmod(0o700)
+    (path / ".gitignore").write_text("*\n", encoding="ascii")
 
 
 class Workspace:

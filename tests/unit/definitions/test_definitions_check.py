@@ -204,7 +204,7 @@ BAD: dict[str, list[tuple[Factory, str, str, str]]] = {
         ),
         (
             factory(others=[linked(connectVia=ref("IntegrationRuntime", "I"))]),
-            "error",
+            "warning",
             "properties.connectVia.referenceName",
             "no integration runtime 'I'",
         ),
