@@ -66,6 +66,8 @@ class Layout:
             if group.rows
         ]
         self._kept: set[tuple[int, int]] = set()  # dictionaries are repeated after all
+        self._exact: set[tuple[int, int]] = set()
+        self._hopeful: dict[tuple[int, int], Steps] = {}
         self._pages: dict[tuple[int, int], _Pages] = {}
         bare = [len(encode({**footer.struct, 4: (LIST, (STRUCT, []))})) for footer in footers]
         self._base = bare[0] + TAIL_BYTES
@@ -109,21 +111,40 @@ class Layout:
         """The plan that `make` gives once every row group under a cut can be cut and repeats no large dictionaries."""
         while True:
             groups = [Group(place.group.rows, self._whole_size(place)) for place in self._places]
-            planned = make(Planner(groups, lambda group: self._pages_of(self._places[group]).steps, self._base))
-            stubborn = sorted({cut.group for cut in _cut_pieces(planned, groups) if self._must_replace(cut)})
-            if not stubborn:
+            planned = make(Planner(groups, lambda group: self._steps_of(self._places[group]), self._base))
+            cuts = _cut_pieces(planned, groups)
+            guessed = {cut.group for cut in cuts if not self._is_exact(self._places[cut.group])}
+            stubborn = {cut.group for cut in cuts if self._must_replace(cut)}
+            if not guessed and not stubborn:
                 return planned
-            for group in reversed(stubborn):
-                self._places[group : group + 1] = self._replace(self._places[group])
+            for group in sorted(guessed | stubborn, reverse=True):
+                if group in stubborn:
+                    self._places[group : group + 1] = self._replace(self._places[group])
+                else:
+                    self._exact.add(self._places[group].key)
+
+    def _is_exact(self, place: Place) -> bool:
+        """The plan that `make` gives once all row groups under a cut can be cut and repeat no large dictionaries."""
+        pages = self._pages_of(place)
+        small = pages.steps.dictionaries_from(0) <= self._dictionary_limit
+        return small or place.replaced or place.key in self._exact
+
+    def _steps_of(self, place: Place) -> Steps:
+        steps = self._pages_of(place).steps
+        if self._is_exact(place):
+            return steps
+        if place.key not in self._hopeful:
+            self._hopeful[place.key] = steps.hopeful()
+        return self._hopeful[place.key]
 
     def _must_replace(self, piece: Piece) -> bool:
         place = self._places[piece.group]
         pages = self._pages_of(place)
         if pages.tables is None:
             return True
-        if place.replaced or place.key in self._kept or piece.first == 0:
+        if place.replaced or place.key in self._kept:
             return False
-        return pages.steps.dictionaries_from(piece.first) > self._dictionary_limit
+        return piece.first > 0 and pages.steps.dictionaries_from(piece.first) > self._dictionary_limit
 
     def _whole_size(self, place: Place) -> int:
         return place.group.size + place.group.index_size + self._shares[place.number]
@@ -170,6 +191,7 @@ class Layout:
             if pages.tables is None:
                 raise
             self._kept.add(place.key)
+            self._exact.add(place.key)
             return [place]
         self._sources.append(Source(place.footer.name, lambda: path.open("rb"), footer.size))
         self._shares.append(self._shares[place.number])

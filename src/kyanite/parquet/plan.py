@@ -34,6 +34,12 @@ class Steps:
     fixed: float
     dictionaries: tuple[tuple[int, int], ...] = ()
 
+    def hopeful(self) -> Steps:
+        """The same rows as if no dictionary were repeated but each slice held its rows' share of it."""
+        rows = sorted({*self.rows, *(last for last, _ in self.dictionaries)})
+        shared = [sum(size * min(1.0, row / last) for last, size in self.dictionaries) for row in rows]
+        return Steps(rows, [self.size_at(row) + more for row, more in zip(rows, shared, strict=True)], self.fixed)
+
     def dictionaries_from(self, first: int) -> int:
         """Bytes of the dictionaries that a slice beginning at row `first` refers to."""
         return sum(size for last, size in self.dictionaries if first < last)

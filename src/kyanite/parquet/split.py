@@ -34,6 +34,7 @@ from kyanite.parquet.write import FileWriter, RangeCopier, Written
 
 SLACK = 0.0015  # of the target, for what is estimated: rewritten pages and the footer
 REDO_SHARE = 0.98
+ESTIMATE_ERROR = 1.1  # a part larger than that is a local surprise, not an estimate to correct for all parts
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ class _PartSet:
         self._parts: list[Part] = []
         self._bytes = 0
         self._rows = 0
+        self._slack = SLACK
+        self._most_rows: int | None = None  # of the next part, which has been measured to be too large
 
     def _step(self, count: int) -> None:
         self._bytes += count
@@ -146,26 +149,24 @@ class _PartSet:
 
     def write(self, target: Target) -> None:
         """Plan and write all parts; a part measured larger than the target is written again with fewer rows."""
-        first_rows: int | None = None
-        while True:
-            planned = self._layout.plan(partial(self._plan, target, first_rows))
+        done = False
+        while not done:
+            planned = self._layout.plan(partial(self._plan, target))
             if len(self._parts) + len(planned) > limits.PARQUET_PARTS:
                 raise LimitError(f"The split would give more than {limits.PARQUET_PARTS} parts.")
             if not planned and not self._parts:
                 planned = ((),)
-            first_rows = self._write_parts(planned, target.max_bytes)
-            if first_rows is None:
-                return
+            done = self._write_parts(planned, target.max_bytes or float("inf"))
 
-    def _plan(self, target: Target, first_rows: int | None, planner: Planner) -> tuple[PlannedPart, ...]:
+    def _plan(self, target: Target, planner: Planner) -> tuple[PlannedPart, ...]:
         if target.rows is not None:
             return planner.by_rows(target.rows, self._rows)
         if target.parts is not None:
             return planner.by_parts(target.parts)
-        return planner.by_bytes(cast(int, target.max_bytes) * (1 - SLACK), self._rows, first_rows)
+        return planner.by_bytes(cast(int, target.max_bytes) * (1 - self._slack), self._rows, self._most_rows)
 
-    def _write_parts(self, planned: Sequence[PlannedPart], max_bytes: int | None) -> int | None:
-        """None when all are written; else the rows that the part at hand may try next."""
+    def _write_parts(self, planned: Sequence[PlannedPart], max_bytes: float) -> bool:
+        """Whether all are written; not when one was too large: plan the rest again."""
         for part in planned:
             rows = sum(piece.last - piece.first for piece in part)
             name = self._name(len(self._parts))
@@ -175,14 +176,24 @@ class _PartSet:
             check_written(written, self._template, rows, name)
             if writer.tell() != written.size:
                 raise InvariantError(f"{writer.tell()} bytes were written instead of {written.size}.", where=name)
-            over = max_bytes is not None and written.size > max_bytes
+            over = written.size > max_bytes
             if over and rows > 1:
                 self._writers.pop().abort()
-                return max(1, min(rows - 1, int(rows * cast(int, max_bytes) / written.size * REDO_SHARE)))
+                self._correct(rows, written.size / max_bytes)
+                return False
+            self._most_rows = None
             self._parts.append(Part(name, rows, written.size, self._rows, oversize=over))
             self._rows += rows
             self._progress(self._rows, self._bytes, len(self._parts))
-        return None
+        return True
+
+    def _correct(self, rows: int, excess: float) -> None:
+        """A part of `rows` rows came out `excess` times the target: plan the rest smaller, the part itself surely."""
+        if self._most_rows is None and excess < ESTIMATE_ERROR:
+            self._slack = min(0.5, max(self._slack * 1.5, self._slack + (excess - 1) * 1.2))
+            self._most_rows = rows - 1
+        else:
+            self._most_rows = max(1, min(rows - 1, int(rows / excess * REDO_SHARE)))
 
     def _write_part(self, writer: Writer, part: PlannedPart) -> Written:
         with uncollected(), FileWriter(writer, self._template, self._copier) as out:
