@@ -17,6 +17,8 @@ from kyanite.errors import DataError, LimitError, UnsupportedError
 from kyanite.parquet.model import Source
 from kyanite.parquet.thrift import (
     BINARY,
+    LIST,
+    STRUCT,
     Struct,
     bytes_of,
     decode,
@@ -183,8 +185,17 @@ def parse_footer(data: bytes, size: int, name: str) -> Footer:
             raise DataError(f"The row groups do not hold the {rows} rows that the footer claims.")
         if sum(group.size for group in groups) > data_end:
             raise DataError("The column chunks overlap: together they are larger than the file.")
-        key = encode({field: struct[field] for field in (2, 7) if field in struct})
-        return Footer(name, size, len(data), struct, rows, leaves, groups, key)
+        return Footer(name, size, len(data), struct, rows, leaves, groups, _schema_key(struct))
+
+
+def _schema_key(struct: Struct) -> bytes:
+    """Schema and column orders as bytes, without the root's name, which means nothing and differs between writers."""
+    root, *elements = structs_of(struct, 2)
+    root = {number: value for number, value in root.items() if number not in (3, 4)}
+    key: Struct = {2: (LIST, (STRUCT, [root, *elements]))}
+    if 7 in struct:
+        key[7] = struct[7]
+    return encode(key)
 
 
 def _encrypted(name: str) -> UnsupportedError:

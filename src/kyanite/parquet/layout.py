@@ -124,7 +124,7 @@ class Layout:
                     self._exact.add(self._places[group].key)
 
     def _is_exact(self, place: Place) -> bool:
-        """The plan that `make` gives once all row groups under a cut can be cut and repeat no large dictionaries."""
+        """Whether the row group is planned with the dictionaries its slices repeat, not as if encoded anew."""
         pages = self._pages_of(place)
         small = pages.steps.dictionaries_from(0) <= self._dictionary_limit
         return small or place.replaced or place.key in self._exact

@@ -11,7 +11,7 @@ from parquet_files import COLUMNS, MemoryWriter, metadata, read, source, table_o
 
 from kyanite.errors import ActivityError, DataError
 from kyanite.parquet import merge
-from kyanite.parquet.thrift import decode, number_of, structs_of
+from kyanite.parquet.thrift import BINARY, decode, encode, number_of, structs_of
 
 OPTIONS = st.fixed_dictionaries(
     {"row_group_size": st.sampled_from([1, 7, 60, 1000])},
@@ -24,6 +24,15 @@ OPTIONS = st.fixed_dictionaries(
         "write_page_checksum": st.booleans(),
     },
 )
+
+
+def with_footer(data, change):
+    """The file with its footer changed."""
+    size = int.from_bytes(data[-8:-4], "little")
+    footer, _ = decode(data[-8 - size : -8])
+    change(footer)
+    changed = encode(footer)
+    return data[: -8 - size] + changed + len(changed).to_bytes(4, "little") + b"PAR1"
 
 
 def merged(files, **calls):
@@ -99,6 +108,30 @@ def test_bloom_filters_move_along():
 
     assert len(filters(data)) == 1
     assert filters(both) == filters(data) * 2
+
+
+def test_a_bloom_filter_without_a_length_is_measured():
+    def forget_length(footer):
+        for group in structs_of(footer, 4):
+            for column in structs_of(group, 1):
+                column[3][1].pop(15, None)
+
+    table = table_of(["text"], 100)
+    data = written(table, bloom_filter_options={"text": {"ndv": 100, "fpp": 0.01}})
+    _, known = merged([data])
+    _, measured = merged([with_footer(data, forget_length)])
+    assert measured == known
+
+
+def test_the_name_of_the_schemas_root_does_not_matter():
+    data = written(table_of(["key"], 10))
+
+    def rename(footer):
+        structs_of(footer, 2)[0][4] = (BINARY, b"spark_schema")
+
+    result, both = merged([data, with_footer(data, rename)])
+    assert result.raw
+    assert read(both).num_rows == 20
 
 
 def test_files_without_rows_are_merged():
