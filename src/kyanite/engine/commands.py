@@ -30,6 +30,7 @@ class StartChildRun:
     """Create the run of another pipeline of the same definitions; report its end when `wait`.
 
     To be created in the transaction that appends the decision's events, so that no kill can lose it.
+    `rerun` says what of an earlier child run the new one need not execute again.
     """
 
     path: str
@@ -38,6 +39,7 @@ class StartChildRun:
     parameters: Mapping[str, Any]
     depth: int
     wait: bool
+    rerun: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

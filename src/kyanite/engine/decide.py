@@ -11,6 +11,7 @@ from kyanite.engine import events as ev
 from kyanite.engine.commands import Command
 from kyanite.engine.execution import drain, handle_report, restart, start_activity, stop, stop_child
 from kyanite.engine.reports import Report
+from kyanite.engine.reuse import reused_outcome
 from kyanite.engine.scopes import deciding_failure, may_run
 from kyanite.engine.state import ROOT, Phase, RunState
 from kyanite.engine.turn import Turn
@@ -73,6 +74,8 @@ def _consider(turn: Turn, path: str) -> None:
     elif definition.state.casefold() == "inactive":
         marked = (definition.on_inactive_mark_as or "Succeeded").capitalize()
         turn.emit(ev.ActivityInactive(at=turn.at, path=path, type=definition.type, marked_as=marked))
+    elif (past := reused_outcome(turn.state, path)) is not None:
+        turn.reused(path, past)
     else:
         start_activity(turn, path)
 

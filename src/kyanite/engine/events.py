@@ -35,7 +35,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQueued(Event):
-    """The run exists: everything it needs is fixed here. `snapshot` names the stored definitions."""
+    """The run exists: everything it needs is fixed here. `snapshot` names the stored definitions.
+
+    `rerun` is what `plan_rerun` made of an earlier run: what this one need not execute again.
+    """
 
     factory: str
     pipeline: str
@@ -44,6 +47,7 @@ class RunQueued(Event):
     invoked_by: Mapping[str, Json] = field(default_factory=dict)
     group_id: str = ""
     parent: Mapping[str, Json] | None = None
+    rerun: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +141,20 @@ class ActivityInactive(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityReused(Event):
+    """The activity was not executed: how it ended in `from_run`, as `activity_run_id`, stands for it."""
+
+    path: str
+    type: str
+    status: str
+    activity_run_id: str
+    from_run: str
+    output: Json = None
+    error: Mapping[str, Json] | None = None
+    secure_output: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VariableSet(Event):
     """A variable has a new value."""
 
@@ -203,6 +221,7 @@ KINDS: dict[str, type[Event]] = {
         ActivityInactive,
         ActivityProgress,
         ActivityRecovered,
+        ActivityReused,
         ActivitySkipped,
         ActivityStarted,
         AttemptFailed,

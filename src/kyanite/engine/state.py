@@ -36,6 +36,7 @@ class Phase(StrEnum):
 ACTIVITY_TRANSITIONS: Mapping[tuple[Phase, str], Phase] = {
     (Phase.PENDING, "ActivityEnded"): Phase.ENDED,  # its input could not be evaluated: it never started
     (Phase.PENDING, "ActivityInactive"): Phase.ENDED,
+    (Phase.PENDING, "ActivityReused"): Phase.ENDED,
     (Phase.PENDING, "ActivitySkipped"): Phase.ENDED,
     (Phase.PENDING, "ActivityStarted"): Phase.RUNNING,
     (Phase.RETRYING, "ActivityEnded"): Phase.ENDED,
@@ -237,6 +238,12 @@ class RunState:
         activity.marked_as = event.marked_as
         self._over(activity, "Inactive", event.marked_as, event.at)
 
+    def _activity_reused(self, event: ev.ActivityReused) -> None:
+        activity = self._move(event.path, event)
+        activity.started_at, activity.activity_run_id = event.at, event.activity_run_id
+        activity.output, activity.error = event.output, event.error
+        self._over(activity, event.status, event.status, event.at)
+
     def _over(self, activity: ActivityState, status: str, branching: str, at: str) -> None:
         activity.status = status
         activity.ended_at = at
@@ -389,6 +396,7 @@ _FOLD: Mapping[type[ev.Event], Callable[[RunState, Any], None]] = {
     ev.ActivityInactive: RunState._activity_inactive,
     ev.ActivityProgress: RunState._activity_progress,
     ev.ActivityRecovered: RunState._activity_recovered,
+    ev.ActivityReused: RunState._activity_reused,
     ev.ActivitySkipped: RunState._activity_skipped,
     ev.ActivityStarted: RunState._activity_started,
     ev.AttemptFailed: RunState._attempt_failed,

@@ -83,6 +83,23 @@ class Turn:
             )
         )
 
+    def reused(self, path: str, past: Mapping[str, Json]) -> None:
+        """An activity is over without being executed: how it ended in an earlier run stands for it."""
+        definition = self.state.activities[path].definition
+        self.emit(
+            ev.ActivityReused(
+                at=self.at,
+                path=path,
+                type=definition.type,
+                status=past["status"],
+                activity_run_id=past["activityRunId"],
+                from_run=past["fromRun"],
+                output=past.get("output"),
+                error=past.get("error"),
+                secure_output=definition.policy.secure_output,
+            )
+        )
+
     def step(self, path: str) -> None:
         """Let a control activity go on: one of its scopes closed or its time has come."""
         control = control_activity(self.state.activities[path].definition.type)
@@ -142,7 +159,10 @@ class Turn:
         return evaluate(value, self.scope(scope))
 
     def _user_properties(self, definition: Activity, scope: str) -> dict[str, Json]:
-        return {str(item.get("name")): self.evaluate(item.get("value"), scope) for item in definition.user_properties}
+        if not definition.user_properties:
+            return {}
+        seen = self.scope(scope)
+        return {str(item.get("name")): evaluate(item.get("value"), seen) for item in definition.user_properties}
 
 
 class FinishedActivities(Mapping[str, Json]):

@@ -45,7 +45,7 @@ def start_run(
     workspace.vault.register(secrets)
     by = {"id": run_id, "name": "Manual", "invokedByType": "Manual", **(invoked_by or {})}
     snapshot = workspace.store.put_snapshot(to_snapshot(factory))
-    _create(workspace.store, run_id, factory.name, definition, resolved, snapshot, by, None, utc_now())
+    create_run(workspace.store, run_id, factory.name, definition, resolved, snapshot, by, utc_now())
     return run_id
 
 
@@ -68,10 +68,21 @@ def create_child(store: RunStore, parent: RunState, command: StartChildRun, now:
         "wait": command.wait,
     }
     definition = parent.factory.pipelines[command.pipeline]
-    _create(store, command.run_id, queued.factory, definition, command.parameters, queued.snapshot, by, link, now)
+    create_run(
+        store,
+        command.run_id,
+        queued.factory,
+        definition,
+        command.parameters,
+        queued.snapshot,
+        by,
+        now,
+        parent=link,
+        rerun=command.rerun,
+    )
 
 
-def _create(
+def create_run(
     store: RunStore,
     run_id: str,
     factory: str,
@@ -79,9 +90,13 @@ def _create(
     parameters: Mapping[str, Json],
     snapshot: str,
     invoked_by: Mapping[str, Json],
-    parent: Mapping[str, Json] | None,
     now: datetime,
+    *,
+    parent: Mapping[str, Json] | None = None,
+    group_id: str | None = None,
+    rerun: Mapping[str, Json] | None = None,
 ) -> None:
+    """Write the first event of a run; nothing when the run exists. A run without a group founds its own."""
     queued = ev.RunQueued(
         at=ev.utc_text(now),
         factory=factory,
@@ -89,8 +104,9 @@ def _create(
         parameters=parameters,
         snapshot=snapshot,
         invoked_by=invoked_by,
-        group_id=run_id,
+        group_id=group_id or run_id,
         parent=parent,
+        rerun=rerun,
     )
     header = RunHeader(
         factory=factory,
@@ -98,7 +114,7 @@ def _create(
         parameters=parameters,
         snapshot=snapshot,
         invoked_by=invoked_by,
-        group_id=run_id,
+        group_id=group_id or run_id,
         parent_run_id=str(parent["runId"]) if parent else None,
         annotations=pipeline.properties.get("annotations") or (),
         run_dimensions=pipeline.properties.get("runDimensions") or {},

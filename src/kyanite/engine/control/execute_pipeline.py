@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 from kyanite.engine import events as ev
 from kyanite.engine.commands import StartChildRun
 from kyanite.engine.parameters import resolve_parameters
+from kyanite.engine.reuse import reused_child
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
 from kyanite.limits import NESTED_RUNS
@@ -29,7 +30,7 @@ def start(turn: Turn, path: str) -> None:
     shown = {"pipeline": reference, "parameters": given, "waitOnCompletion": wait}
     turn.started(path, shown, data={"childRunId": run_id, "wait": wait})
     output = {"pipelineName": pipeline.name, "pipelineRunId": run_id}
-    turn.commands.append(StartChildRun(path, run_id, pipeline.name, parameters, depth, wait))
+    turn.commands.append(StartChildRun(path, run_id, pipeline.name, parameters, depth, wait, reused_child(state, path)))
     if wait:
         turn.emit(ev.ActivityProgress(at=turn.at, path=path, output=output))
     else:
