@@ -105,8 +105,12 @@ class Database:
 
     def execute_many(self, sql: str, rows: Sequence[Arguments]) -> None:
         """Run one changing statement for many rows."""
-        with self.transaction():
-            self._patiently(lambda: self._connection.executemany(sql, rows))
+        with self._lock:
+            if self._depth:
+                self._patiently(lambda: self._connection.executemany(sql, rows))
+                return
+            with self.transaction():
+                self._patiently(lambda: self._connection.executemany(sql, rows))
 
     def _run(self, sql: str, arguments: Arguments = ()) -> sqlite3.Cursor:
         return self._patiently(lambda: self._connection.execute(sql, arguments))

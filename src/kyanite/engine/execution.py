@@ -14,6 +14,7 @@ from kyanite.engine.reports import AttemptReport, ChildReport, ProgressReport, R
 from kyanite.engine.state import Phase
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError, ExpressionError, UserError
+from kyanite.expressions import Scope, evaluate
 from kyanite.limits import RECOVERIES_PER_RUN
 
 Json = Any
@@ -41,36 +42,35 @@ restart = start_activity
 
 def _start_attempt(turn: Turn, path: str) -> None:
     activity = turn.state.activities[path]
-    definition, scope = activity.definition, activity.scope
-    evaluated = turn.evaluate(dict(definition.type_properties), scope)
+    definition, policy = activity.definition, activity.definition.policy
+    scope = turn.scope(activity.scope)
     references = {
-        "inputs": turn.evaluate(list(definition.inputs), scope),
-        "outputs": turn.evaluate(list(definition.outputs), scope),
-        "linkedService": turn.evaluate(definition.linked_service, scope),
+        "inputs": list(definition.inputs),
+        "outputs": list(definition.outputs),
+        "linkedService": definition.linked_service,
     }
-    policy = definition.policy
     data = {
         "execution": True,
-        **{name: value for name, value in references.items() if value},
-        "retry": _retries(turn, policy, scope),
+        **{name: evaluate(value, scope) for name, value in references.items() if value},
+        "retry": _retries(policy, scope),
     }
     turn.started(
         path,
-        evaluated,
+        evaluate(definition.type_properties, scope),
         data=data,
-        timeout_at=turn.now + timedelta(seconds=_timeout(turn, policy, scope)),
+        timeout_at=turn.now + timedelta(seconds=_timeout(policy, scope)),
         linked_service=(definition.linked_service or {}).get("referenceName"),
     )
     turn.commands.append(StartActivity(path, activity.attempt, activity.activity_run_id))
 
 
-def _timeout(turn: Turn, policy: Policy, scope: str) -> float:
-    value = turn.evaluate(policy.timeout, scope) if isinstance(policy.timeout, str) else policy.timeout
+def _timeout(policy: Policy, scope: Scope) -> float:
+    value = evaluate(policy.timeout, scope) if isinstance(policy.timeout, str) else policy.timeout
     return parse_timespan(value) if isinstance(value, str) else float(value)
 
 
-def _retries(turn: Turn, policy: Policy, scope: str) -> int:
-    value = turn.evaluate(policy.retry, scope) if isinstance(policy.retry, str) else policy.retry
+def _retries(policy: Policy, scope: Scope) -> int:
+    value = evaluate(policy.retry, scope) if isinstance(policy.retry, str) else policy.retry
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ActivityError(
             f"The policy's retry must be an integer of at least 0, not {value!r}.", code="InvalidPolicy"

@@ -22,12 +22,13 @@ from kyanite.engine.decide import Decision, decide
 from kyanite.engine.events import utc_time
 from kyanite.engine.reports import ChildReport, RecoveryReport, Report
 from kyanite.engine.state import FINAL, Phase, RunState
-from kyanite.errors import ConflictError, LeaseLost, NotFoundError, VersionConflict
+from kyanite.errors import ConflictError, KyaniteError, LeaseLost, NotFoundError, VersionConflict
 from kyanite.limits import LEASE_RENEW_SECONDS
 from kyanite.runs.store import Lease, Owner, StoredEvent
 from kyanite.runtime.carry_out import Attempt, carry_out, context_for
 from kyanite.runtime.clock import utc_now
 from kyanite.runtime.fold import fold
+from kyanite.runtime.queueing import limited, may_start
 from kyanite.runtime.secret_values import named_by_value, secure_strings
 from kyanite.runtime.start import create_child
 from kyanite.runtime.threads import DaemonThreads
@@ -36,6 +37,7 @@ from kyanite.runtime.workspace import Workspace
 Listener = Callable[[str, StoredEvent], None]
 OUTSIDE_POLL_SECONDS = 0.5
 THREADS = 64
+_TAKEN = VersionConflict("The free place was taken by another run.")
 
 
 @dataclass(slots=True)
@@ -181,6 +183,9 @@ class Worker:
         return seconds
 
     def _wants_turn(self, held: _Held) -> bool:
+        if limited(held.state) and not may_start(self._store, held.state):
+            held.more = False  # asked again at the next look outside
+            return False
         timer = held.state.next_timer()
         return bool(held.more or held.reports or (timer and timer <= ev.utc_text(self._clock())))
 
@@ -191,30 +196,57 @@ class Worker:
 
     def _commit(self, decided: list[tuple[_Held, Decision]]) -> None:
         """Append every decision in one transaction, then act upon them; a run that moved is folded again."""
-        moved = []
-        done: list[tuple[_Held, Decision]] = []
         for _, decision in decided:
             self._register_secrets(decision)
-        with self._workspace.database.transaction():
-            for held, decision in decided:
-                wires = [ev.to_wire(event) for event in decision.events]
-                try:
-                    held.version = self._store.append(held.run_id, held.version, wires, lease=held.lease)
-                except VersionConflict:
-                    moved.append(held)
-                    continue
-                for command in decision.commands:
-                    if isinstance(command, StartChildRun):
-                        create_child(self._store, held.state, command, self._clock())
+        outcomes: list[int | KyaniteError]
+        if any(self._needs_transaction(decision) for _, decision in decided):
+            with self._workspace.database.transaction():
+                outcomes = [self._append([pair])[0] if self._may_append(pair) else _TAKEN for pair in decided]
+                self._create_children(decided, outcomes)
+        else:
+            outcomes = self._append(decided)
+        for (held, _), outcome in zip(decided, outcomes, strict=True):
+            if isinstance(outcome, VersionConflict):
+                held.state, held.version = fold(self._store, held.run_id)
+                held.more = True
+            elif isinstance(outcome, KyaniteError):
+                raise outcome
+            else:
+                held.version = outcome
                 held.reports.clear()
-                done.append((held, decision))
-        for held in moved:
-            held.state, held.version = fold(self._store, held.run_id)
-            held.more = True
-        for held, decision in done:
-            self._tell(held, decision)
+        for (held, decision), outcome in zip(decided, outcomes, strict=True):
+            if isinstance(outcome, int):
+                self._tell(held, decision)
+                for command in decision.commands:
+                    self._act(held, command)
+
+    @staticmethod
+    def _needs_transaction(decision: Decision) -> bool:
+        """Starting a run needs a free place, and starting a child makes another run: one commit with the events."""
+        return isinstance(decision.events[0], ev.RunStarted) or any(
+            isinstance(command, StartChildRun) for command in decision.commands
+        )
+
+    def _may_append(self, pair: tuple[_Held, Decision]) -> bool:
+        held, decision = pair
+        if held.state.pipeline.concurrency is None or not isinstance(decision.events[0], ev.RunStarted):
+            return True
+        stored, _ = fold(self._store, held.run_id)
+        return may_start(self._store, stored)
+
+    def _append(self, decided: list[tuple[_Held, Decision]]) -> list[int | KyaniteError]:
+        return self._store.append_many(
+            [
+                (held.run_id, held.version, [ev.to_wire(event) for event in decision.events], held.lease)
+                for held, decision in decided
+            ]
+        )
+
+    def _create_children(self, decided: list[tuple[_Held, Decision]], outcomes: list[int | KyaniteError]) -> None:
+        for (held, decision), outcome in zip(decided, outcomes, strict=True):
             for command in decision.commands:
-                self._act(held, command)
+                if isinstance(command, StartChildRun) and isinstance(outcome, int):
+                    create_child(self._store, held.state, command, self._clock())
 
     def _register_secrets(self, decision: Decision) -> None:
         found = [
@@ -296,6 +328,7 @@ class Worker:
                     held.state.apply(ev.from_wire(stored.kind, stored.at, stored.body))
                     held.version = stored.seq
                     held.more = True
+                held.more = held.more or limited(held.state)
         if now >= self._next_renewal:
             self._next_renewal = now + LEASE_RENEW_SECONDS
             for held in list(self._held.values()):
