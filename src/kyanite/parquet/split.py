@@ -29,7 +29,7 @@ from kyanite.parquet.plan import Part as PlannedPart
 from kyanite.parquet.plan import Planner
 from kyanite.parquet.row_group_cut import add_slice
 from kyanite.parquet.thrift import uncollected
-from kyanite.parquet.verify import check_written
+from kyanite.parquet.verify import check_part
 from kyanite.parquet.write import FileWriter, RangeCopier, Written
 
 SLACK = 0.0015  # of the target, for what is estimated: rewritten pages and the footer
@@ -66,6 +66,7 @@ def split(
     parts: int | None = None,
     rows: int | None = None,
     name: Callable[[int], str] = part_name,
+    staged: bool = False,
     progress: Progress = no_progress,
     cancelled: Cancelled = never,
 ) -> SplitResult:
@@ -73,7 +74,8 @@ def split(
 
     Nothing is committed before all parts are written and verified (rows, sizes, footers); an error aborts all. Sources
     with different schemas are first merged by column name. No rows give one empty part; one row larger than `max_bytes`
-    is a part alone, marked `oversize`.
+    is a part alone, marked `oversize`. `staged` says that committing a part shows it to nobody yet (the caller shows
+    all or none): then a part is committed as soon as it is verified, and only one is open at a time.
     """
     target = Target(max_bytes, parts, rows)
     if not sources:
@@ -81,7 +83,7 @@ def split(
     with ExitStack() as stack:
         inputs, footers = _inputs(sources, stack, cancelled)
         layout = stack.enter_context(Layout(inputs, footers, _dictionary_limit(target, footers)))
-        done = _PartSet(layout, footers[0], open_part, name, progress, cancelled)
+        done = _PartSet(layout, footers[0], open_part, name, staged, progress, cancelled)
         try:
             done.write(target)
             return done.commit(sum(source.size for source in sources))
@@ -125,6 +127,7 @@ class _PartSet:
         template: Footer,
         open_part: Callable[[str], Writer],
         name: Callable[[int], str],
+        staged: bool,
         progress: Progress,
         cancelled: Cancelled,
     ) -> None:
@@ -132,6 +135,7 @@ class _PartSet:
         self._template = template
         self._open_part = open_part
         self._name = name
+        self._staged = staged
         self._progress = progress
         self._cancelled = cancelled
         self._copier = RangeCopier(self._step)
@@ -173,15 +177,15 @@ class _PartSet:
             writer = self._open_part(name)
             self._writers.append(writer)
             written = self._write_part(writer, part)
-            check_written(written, self._template, rows, name)
-            if writer.tell() != written.size:
-                raise InvariantError(f"{writer.tell()} bytes were written instead of {written.size}.", where=name)
             over = written.size > max_bytes
             if over and rows > 1:
                 self._writers.pop().abort()
                 self._correct(rows, written.size / max_bytes)
                 return False
             self._most_rows = None
+            check_part(writer, written, self._template, rows, name)
+            if self._staged:
+                self._writers.pop().commit()
             self._parts.append(Part(name, rows, written.size, self._rows, oversize=over))
             self._rows += rows
             self._progress(self._rows, self._bytes, len(self._parts))

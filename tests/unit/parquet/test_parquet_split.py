@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parquet_files import COLUMNS, Folder, metadata, read, source, split_all, table_of, written
+from parquet_files import COLUMNS, Folder, MemoryWriter, metadata, read, source, split_all, table_of, written
 
 from kyanite.errors import ActivityError, DataError, ParameterError
 from kyanite.parquet import split
@@ -369,3 +369,42 @@ class TestRowGroupsThatCannotBeCut:
             split_all(data, rows=3)
         assert caught.value.where == "in-0.parquet"
         assert len(split_all(data, rows=10)[1]) == 1
+
+
+def test_staged_parts_are_committed_one_by_one():
+    data = written(table_of(["key", "text"], 400), row_group_size=90)
+    folder = Folder()
+    open_at_once = []
+
+    def open_part(name):
+        open_at_once.append(sum(writer.state == "open" for _, writer in folder.writers))
+        return folder.open_part(name)
+
+    result = split([source(data)], open_part, rows=70, staged=True)
+    assert open_at_once == [0] * 6
+    assert joined(folder.committed().values()).equals(read(data))
+    assert result.rows_out == 400
+
+
+def test_parts_are_read_back_where_that_is_possible():
+    data = written(table_of(["key", "text"], 100), row_group_size=90)
+
+    class Reread(MemoryWriter):
+        def read_back(self):
+            return io.BytesIO(self.getvalue()[:-30] + b"\0" * 26 + b"PAR1" if self.damaged else self.getvalue())
+
+    for damaged in (False, True):
+        Reread.damaged = damaged
+        writers = []
+
+        def open_part(name, writers=writers):
+            writers.append(Reread())
+            return writers[-1]
+
+        if damaged:
+            with pytest.raises(DataError, match="cannot be read"):
+                split([source(data)], open_part, rows=70)
+            assert {writer.state for writer in writers} == {"aborted"}
+        else:
+            split([source(data)], open_part, rows=70)
+            assert {writer.state for writer in writers} == {"committed"}
