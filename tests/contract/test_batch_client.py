@@ -60,3 +60,29 @@ def test_a_task_from_end_to_end(service):
     assert [entry.name for entry in client.list_files(job.id, "guid-1")] == ["stderr.txt", "stdout.txt", "wd"]
     with pytest.raises(BatchError):
         client.terminate_task(job.id, "guid-1")
+
+
+def test_resource_files_come_from_a_storage_account_of_the_workspace(tmp_path):
+    from kyanite.batch.model import ResourceFile
+    from kyanite.storage import StorageAccounts
+
+    vault, database = Vault(), Database(None)
+    accounts = StorageAccounts(tmp_path / "storage", vault)
+    account = accounts.create("delabstorage1")
+    account.create_container("batchstorage")
+    with account.open_write("batchstorage", "code/main.py") as out:
+        out.write(b"print('staged')")
+        out.commit()
+    service = BatchService(database, tmp_path / "batch", vault, accounts, home=tmp_path)
+    service.create_account("b")
+    service.create_pool("b", PoolSpec("p"))
+    service.ensure_job("b", "j", "p")
+    url = "https://delabstorage1.blob.core.windows.net/batchstorage/code/"
+    files = (ResourceFile("main.py", http_url=url + "main.py"),)
+    service.add_task("b", "j", TaskSpec("good", "python main.py", files))
+    service.add_task("b", "j", TaskSpec("bad", "true", (ResourceFile("x", http_url=url + "none.py"),)))
+    assert service.wait_task("b", "j", "good", timeout=30).exit_code == 0
+    assert service.read_file("b", "j", "good", "stdout.txt") == b"staged\n"
+    assert service.wait_task("b", "j", "bad", timeout=30).failure_info.code == "BlobNotFound"
+    service.close()
+    database.close()

@@ -85,6 +85,14 @@ def test_a_fenced_attempt_never_runs(nodes, tmp_path):
     assert not (folder / "spec.json").exists()
 
 
+def test_fencing_removes_the_order_that_nobody_will_read(nodes, tmp_path):
+    folder = nodes.attempt_folder("a", "p", "n", 1)
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text('{"environment": {"KEY": "secret"}}')
+    assert nodes.fence(folder)
+    assert [path.name for path in folder.iterdir()] == ["claim"]
+
+
 def test_a_fence_left_by_a_dead_process_is_no_runner(nodes):
     """The identity inside the claim: recovery must not wait for its own fence after a second crash."""
     folder = nodes.attempt_folder("a", "p", "n", 1)

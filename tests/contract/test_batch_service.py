@@ -449,6 +449,14 @@ def test_secrets_are_sealed_at_rest_and_masked_when_shown(batch):
     assert specs == []
 
 
+def test_a_failure_that_names_a_secret_is_masked(batch):
+    batch.vault.put("storage/a/key1", "s3cr3tprogram")
+    task = batch.run("s3cr3tprogram")
+    assert task.failure_info.code == "CommandProgramNotFound"
+    assert "s3cr3t" not in repr(task)
+    assert task.failure_info.details == (("Program", "***"),)
+
+
 # ---- start tasks and nodes
 
 

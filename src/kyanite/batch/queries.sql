@@ -119,7 +119,7 @@ SELECT last_insert_rowid() AS id
 UPDATE batch_attempts SET ended_at = :at, ending = :ending WHERE id = :id AND ended_at IS NULL
 
 -- name: open_attempts
-SELECT * FROM batch_attempts WHERE ended_at IS NULL ORDER BY id
+SELECT * FROM batch_attempts INDEXED BY batch_attempts_open WHERE ended_at IS NULL ORDER BY id
 
 -- name: open_attempt_of_task
 SELECT * FROM batch_attempts WHERE task = :sequence AND ended_at IS NULL

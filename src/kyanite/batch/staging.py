@@ -69,9 +69,7 @@ def _open_local(path: str) -> Any:
 
 def _read_failure(file: ResourceFile, error: KyaniteError) -> FailureInfo:
     code = error.error_code
-    if code == "InvalidUri":
-        code = "ResourceFileCreateFailed"
-    elif "NotFound" in code:
+    if "NotFound" in code:
         code = "BlobNotFound"
     elif "Auth" in code or "Forbidden" in code or "Denied" in code:
         code = "BlobAccessDenied"

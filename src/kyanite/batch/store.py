@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -180,7 +180,7 @@ class Store:
             state=row.node.state.value,
             at=time_text(at),
             version=row.version,
-            info=_start_info_text(info) if info else None,
+            info=json.dumps(self._vault.mask_json(_start_info_document(info))) if info else None,
             retries=row.retries,
             losses=row.losses,
         )
@@ -285,9 +285,7 @@ class Store:
     def move_task(self, sequence: int, old: Task, new: Task) -> bool:
         """Store a task's new state; False when it is no longer in the old one."""
         remove_at = retention_end(new)
-        failure = new.failure_info
-        if failure is not None:
-            failure = replace(failure, message=self._vault.mask(failure.message))
+        failure = self._vault.mask_json(new.failure_info.to_json()) if new.failure_info else None
         return bool(
             self.change(
                 "move_task",
@@ -302,7 +300,7 @@ class Store:
                 end_time=time_text(new.end_time) if new.end_time else None,
                 exit_code=new.exit_code,
                 result=new.result,
-                failure=json.dumps(failure.to_json()) if failure else None,
+                failure=json.dumps(failure) if failure else None,
                 retry_count=new.retry_count,
                 requeue_count=new.requeue_count,
                 loss_count=new.loss_count,
@@ -335,19 +333,17 @@ def read_attempt(row: Row) -> Attempt:
     )
 
 
-def _start_info_text(info: StartTaskInfo) -> str:
-    return json.dumps(
-        {
-            "state": info.state,
-            "startTime": time_text(info.start_time) if info.start_time else None,
-            "endTime": time_text(info.end_time) if info.end_time else None,
-            "exitCode": info.exit_code,
-            "retryCount": info.retry_count,
-            "result": info.result,
-            "failureInfo": info.failure_info.to_json() if info.failure_info else None,
-            "stderrTail": info.stderr_tail,
-        }
-    )
+def _start_info_document(info: StartTaskInfo) -> dict[str, Any]:
+    return {
+        "state": info.state,
+        "startTime": time_text(info.start_time) if info.start_time else None,
+        "endTime": time_text(info.end_time) if info.end_time else None,
+        "exitCode": info.exit_code,
+        "retryCount": info.retry_count,
+        "result": info.result,
+        "failureInfo": info.failure_info.to_json() if info.failure_info else None,
+        "stderrTail": info.stderr_tail,
+    }
 
 
 def _read_start_info(text: str | None) -> StartTaskInfo | None:

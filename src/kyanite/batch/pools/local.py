@@ -99,10 +99,12 @@ class LocalNodes:
     def fence(self, folder: Path) -> bool:
         """Take the attempt so that no runner ever can; False when a runner was first."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if task_runner.take_claim(str(folder), task_runner.identity("fence")):
-            return True
-        owner = _read(folder / "claim")
-        return owner is not None and owner["role"] == "fence"
+        if not task_runner.take_claim(str(folder), task_runner.identity("fence")):
+            owner = _read(folder / "claim")
+            if owner is None or owner["role"] != "fence":
+                return False
+        (folder / "spec.json").unlink(missing_ok=True)  # nobody will read it, and it may hold secrets
+        return True
 
     def stop(self, folder: Path) -> None:
         """Ask the attempt's runner to end its command: a file that it looks for, and a signal so that it looks now."""
