@@ -260,7 +260,10 @@ def _leaves(elements: list[Struct]) -> tuple[Leaf, ...]:
         kind = number_of(element, 3, 0)
         definition += kind != 0
         repetition += kind == 2
-        path = (*path, bytes_of(element, 4).decode("utf-8", "replace"))
+        try:
+            path = (*path, bytes_of(element, 4).decode())
+        except UnicodeDecodeError:
+            raise DataError("A column's name is not UTF-8.") from None
         children = number_of(element, 5, 0)
         if children:
             open_groups.append((children, definition, repetition, path))  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ def decoding(name: str) -> Iterator[None]:
 
     try:
         yield
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"The data cannot be read: {error}", where=name) from error
     except OSError as error:
         if error.errno is not None:
