@@ -27,6 +27,9 @@ NESTED_RUNS = 8
 UNTIL_TURNS = 10_000
 DECISION_EVENTS = 256  # one decision's events share one commit; more go into the next one
 
+# calls to other servers
+WEB_BODY_BYTES = 4 * 1024 * 1024
+
 # waiting states
 LEASE_SECONDS = 30.0
 LEASE_RENEW_SECONDS = 10.0

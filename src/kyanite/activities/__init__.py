@@ -19,6 +19,8 @@ Run = Callable[[ActivityContext], Json]
 ACTIVITIES = {
     "Copy": "kyanite.activities.copy:run",
     "Custom": "kyanite.activities.custom:run",
+    "Validation": "kyanite.activities.validation:run",
+    "WebHook": "kyanite.activities.web_hook:run",
 }
 
 
