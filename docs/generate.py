@@ -50,8 +50,36 @@ def heading_above(lines: list[str], line: int) -> str:
     return "general"
 
 
+def supported_page() -> str:
+    """What can be run, straight from the registries: a kind that is not in them is refused by name."""
+    from kyanite.activities import ACTIVITIES
+    from kyanite.batch.pools import BACKENDS
+    from kyanite.connections import CONNECTIONS
+    from kyanite.definitions.known_types import ACTIVITY_TYPES
+    from kyanite.engine.control import CONTROL_ACTIVITIES
+    from kyanite.expressions.functions import FUNCTIONS
+    from kyanite.movement.formats import FORMATS
+
+    run = {*ACTIVITIES, *CONTROL_ACTIVITIES}
+    rest = sorted((name for name in ACTIVITY_TYPES if name not in run), key=str.casefold)
+    tables = [
+        ("Control activities", sorted(CONTROL_ACTIVITIES)),
+        ("Execution activities", sorted(ACTIVITIES)),
+        ("Activities of Data Factory that are refused by name", rest),
+        ("Linked services", sorted({*CONNECTIONS, "AzureBatch"})),
+        ("Datasets", sorted(FORMATS)),
+        ("Pool backends", sorted(BACKENDS)),
+        ("Expression functions", sorted(FUNCTIONS, key=str.casefold)),
+    ]
+    parts = [f"# What is supported\n\n{NOTE}"]
+    for title, names in tables:
+        parts.append(f"\n## {title} ({len(names)})\n\n{', '.join(f'`{name}`' for name in names)}\n")
+    return "".join(parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "reference/limits.md": limits_page,
+    "reference/supported.md": supported_page,
 }
 
 
