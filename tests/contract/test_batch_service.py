@@ -177,6 +177,11 @@ def test_a_file_that_is_no_program_fails_to_launch(batch):
     assert batch.run("odd", "u", resource_files=files).failure_info.code == "CommandLaunchFailed"
 
 
+def test_a_command_that_the_system_cannot_take_fails_to_launch(batch):
+    assert batch.run("echo \ud800").failure_info.code == "CommandLaunchFailed"
+    assert batch.run("echo " + "x" * 200_000, "long").failure_info.code == "CommandLaunchFailed"
+
+
 def test_a_signal_becomes_128_plus_its_number(batch):
     assert batch.run("/bin/sh -c 'kill -KILL $$'").exit_code == 137
 
@@ -373,15 +378,15 @@ def test_slots_bound_what_runs_at_once_and_all_are_used(make):
 def test_job_priority_goes_before_age(make):
     batch = make(PoolSpec("pool", target_nodes=1, slots_per_node=1))
     batch.service.ensure_job("acct", "urgent", "pool", priority=100)
-    script = "/bin/sh -c 'echo $AZ_BATCH_TASK_ID >> $AZ_BATCH_NODE_SHARED_DIR/order'"
+    line = "/bin/sh -c 'echo {} >> $AZ_BATCH_NODE_SHARED_DIR/order'"
     batch.service.prepare_pool("acct", "pool")
-    batch.add(script.replace("echo", "sleep 0.3; echo"), "first")
-    batch.service.pump()
-    for number in range(2):
-        batch.add(script, f"t{number}")
-    batch.add(script, "u", job="urgent")
-    for name in ("t0", "t1"):
-        batch.wait(name)
+    batch.add(line.format("first").replace("echo", "until [ -e ../../go ]; do sleep 0.02; done; echo"), "first")
+    batch.until(lambda: (batch.folder("first") / "wd").exists())
+    batch.add(line.format("t0"), "t0")
+    batch.add(line.format("t1"), "t1")
+    batch.add(line.format("u"), "u", job="urgent")
+    (batch.folder("first").parent / "go").touch()
+    batch.wait("t1")
     order = batch.home / "batch/acct/pool/nodes/tvm-0001/shared/order"
     assert order.read_text().split() == ["first", "u", "t0", "t1"]
 
@@ -480,6 +485,7 @@ def test_a_changed_start_task_runs_again(make):
     batch = make(PoolSpec("pool", start_task=StartTask("touch ../../shared/one")))
     batch.service.prepare_pool("acct", "pool")
     batch.service.create_pool("acct", PoolSpec("pool", start_task=StartTask("touch ../../shared/two")))
+    assert batch.service.nodes("acct", "pool")[0].state is NodeState.CREATING
     task = batch.run("ls ../../../../../shared")
     assert (task.exit_code, batch.text()) == (0, "one\ntwo\n")
 

@@ -17,6 +17,7 @@ from kyanite.batch.model import (
     Account,
     Job,
     Node,
+    NodeState,
     Pool,
     PoolSpec,
     Task,
@@ -25,7 +26,7 @@ from kyanite.batch.model import (
     check_identifier,
     terminated,
 )
-from kyanite.batch.nodes import drop_leaving, resize
+from kyanite.batch.nodes import drop_leaving, needs_preparing, resize, wanted_version
 from kyanite.batch.pools import PoolBackend, open_backend
 from kyanite.batch.preparing import watch_preparation
 from kyanite.batch.scheduler import Scheduler, Surroundings
@@ -138,12 +139,21 @@ class BatchService:
 
     def nodes(self, account: str, pool: str) -> list[Node]:
         """The nodes of a pool with their states, start task results and folders."""
-        found = self.pool(account, pool)
-        backend = self._backend(found.spec.backend)
-        name = self.account(account).name
+        return self._nodes(self.pool(account, pool))
+
+    def _nodes(self, pool: Pool) -> list[Node]:
+        """A node that must be prepared (again) before its next task is shown as one that is being created."""
+        backend = self._backend(pool.spec.backend)
+        name = self.account(pool.account).name
+        found = self._store.pool(name, pool.id)
+        version = wanted_version(found[1] if found else "", backend.stamp(name, pool.id))
         return [
-            replace(row.node, folder=str(backend.node_folder(name, found.id, row.node.id)))
-            for row in self._store.nodes(found)
+            replace(
+                row.node,
+                folder=str(backend.node_folder(name, pool.id, row.node.id)),
+                state=NodeState.CREATING if needs_preparing(row, version) else row.node.state,
+            )
+            for row in self._store.nodes(pool)
         ]
 
     def prepare_pool(
@@ -268,8 +278,10 @@ class BatchService:
         return self._why(self.get_task(account, job_id, task_id))
 
     def _why(self, task: Task) -> diagnosis.Waiting | None:
+        if task.state is not TaskState.ACTIVE:
+            return None
         found = self._store.pool(task.account, task.pool_id)
-        nodes = [row.node for row in self._store.nodes(found[0])] if found else []
+        nodes = self._nodes(found[0]) if found else []
         known = [] if found else [pool.id for pool in self._store.pools(task.account)]
         return diagnosis.why_waiting(task, found[0] if found else None, nodes, known)
 

@@ -265,8 +265,8 @@ def _start(program: str, spec: dict[str, Any], libc: Any) -> tuple[int, dict[str
     if child == 0:
         try:
             _become(program, spec, outputs, libc)
-        except OSError as error:
-            os.write(writing, str(error.errno).encode())
+        except (OSError, ValueError) as error:
+            os.write(writing, str(getattr(error, "errno", None) or errno.EINVAL).encode())
         finally:
             os._exit(127)
     for handle in (writing, *outputs):
