@@ -183,9 +183,17 @@ def test_binary_merge_is_concatenation_without_rows(store):
     assert output["dataConsistencyVerification"] == {"VerificationResult": "NotVerified"}
 
 
-def test_nothing_matched_is_a_success_that_writes_nothing(seeded):
+def test_a_wildcard_that_matches_nothing_fails_and_writes_nothing(seeded):
     put(seeded, "box/source/NewFile.parq", b"old")
-    output = copy(request(seeded, {"wildcardFolderPath": "input", "wildcardFileName": "*.orc"}))
+    message = failure(lambda: copy(request(seeded, {"wildcardFolderPath": "input", "wildcardFileName": "*.orc"})))
+    assert "UserErrorSourceBlobNotExist" in message and "box/input" in message and "4 other files are there" in message
+    assert read(seeded, "box/source/NewFile.parq") == b"old"
+
+
+def test_no_file_changed_in_a_period_is_a_success_that_writes_nothing(seeded):
+    put(seeded, "box/source/NewFile.parq", b"old")
+    settings = {"wildcardFolderPath": "input", "wildcardFileName": "*", "modifiedDatetimeEnd": "2001-01-01"}
+    output = copy(request(seeded, settings))
     assert (output["filesRead"], output["filesWritten"], output["rowsRead"], output["dataRead"]) == (0, 0, 0, 0)
     assert read(seeded, "box/source/NewFile.parq") == b"old"
     put(seeded, "box/input/NewFile.parq", parquet(range(3)))

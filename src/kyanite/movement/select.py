@@ -49,6 +49,11 @@ class Selection:
         return self.name is None and not self.prefix
 
     @property
+    def must_match(self) -> bool:
+        """Whether to find nothing is a mistake: it is, unless only files changed in some period are wanted."""
+        return self.modified_start is None and self.modified_end is None
+
+    @property
     def lists_recursively(self) -> bool:
         """Whether folders below `folder` must be listed at all."""
         return self.recursive or bool(self.folders)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,9 @@ from kyanite.parquet import Source
 from kyanite.storage.failures import storage_error
 
 Progress = Callable[[dict[str, Any]], None]
+
+
+_FILES_COUNTED = 1000
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ class _Transfer:
         location = read_location(request.source.name, request.source.type_properties)
         selection = read_selection(location, self._options.read_settings)
         files = list(_files_of(request.source_connection, selection, self._check_cancelled))
+        if not files and selection.must_match:
+            raise _nothing_matches(request.source_connection, selection)
         self._tally.listed = time.monotonic() - self._began
         return files
 
@@ -224,6 +230,20 @@ def _files_of(
     for file in select(connection.list(selection.folder, recursive=selection.lists_recursively), selection):
         check_cancelled()
         yield file
+
+
+def _nothing_matches(connection: Connection, selection: Selection) -> StorageError:
+    entries = connection.list(selection.folder, recursive=selection.lists_recursively)
+    there = [entry.path for entry in itertools.islice(entries, _FILES_COUNTED) if not entry.is_folder]
+    some = f"{len(there)}{' or more' if len(there) == _FILES_COUNTED else ''}"
+    return StorageError(
+        "No file matches the wildcard.",
+        where=connection.url(selection.folder),
+        cure=f"{some} other files are there, for example {there[0]}; upper and lower case differ."
+        if there
+        else "The folder is empty.",
+        code="BlobNotFound",
+    )
 
 
 @contextlib.contextmanager

@@ -84,7 +84,9 @@ class Workspace:
         self.close()
 
     def close(self) -> None:
-        """Close the database."""
+        """Stop scheduling tasks in this process (they go on), then close the database."""
+        if "batch" in self.__dict__:
+            self.batch.close()
         for part in self._open_parts:
             part.close()
         self._open_parts.clear()

@@ -84,11 +84,10 @@ def test_an_expression_that_fails_at_run_time(kyanite: Run, factory: GitFactory)
     failed(kyanite, kyanite("run", "Div", "--factory", factory.folder), "div")
 
 
-def test_a_wildcard_that_matches_nothing_succeeds_and_says_so(kyanite: Run, filled: GitFactory) -> None:
+def test_a_wildcard_that_matches_nothing(kyanite: Run, filled: GitFactory) -> None:
     filled.copy_pipeline("*.nothing")
-    result = kyanite("run", "Copy", "--factory", filled.folder)
-    assert result.code == 0
-    assert "files 0 -> 0" in result.out
+    failed(kyanite, kyanite("run", "Copy", "--factory", filled.folder), "No file matches the wildcard")
+    assert kyanite("storage", "ls", f"{ACCOUNT}/data/out/all.parquet").code == 1
 
 
 def test_a_file_that_is_not_there(kyanite: Run, filled: GitFactory) -> None:
