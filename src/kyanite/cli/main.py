@@ -27,7 +27,7 @@ COMMANDS = {
     "eval": ("kyanite.cli.eval:evaluate", "Evaluate an expression."),
     "init": ("kyanite.cli.init:init", "Make a workspace."),
     "run": ("kyanite.cli.run:run", "Run a pipeline and show what it does."),
-    "runs": ("kyanite.cli.runs:runs", "List, show, cancel and resume pipeline runs; read the logs of their tasks."),
+    "runs": ("kyanite.cli.runs:runs", "List, show, explain, cancel, resume and rerun pipeline runs; read their logs."),
     "split": ("kyanite.cli.split:split", "Split parquet files into equal parts of at most a size."),
     "storage": ("kyanite.cli.storage:storage", "List, upload, download and delete files in storage accounts."),
     "validate": ("kyanite.cli.validate:validate", "Find what would fail at run time, without running anything."),

@@ -65,6 +65,9 @@ class RunProgress:
             )
         elif kind in ("ActivitySkipped", "ActivityInactive"):
             row = Row(self._title(*key), str(body["type"]), kind.removeprefix("Activity"), at, ended=at)
+        elif kind == "ActivityReused":
+            detail = f"reused from run {str(body['fromRun'])[:8]}"
+            row = Row(self._title(*key), str(body["type"]), str(body["status"]), at, ended=at, detail=detail)
         elif kind in ("ActivityProgress", "ActivityRecovered", "StopRequested") and key in self.rows:
             row = replace(self.rows[key], detail=_running_detail(self.rows[key], kind, body))
         elif kind in ("ActivityEnded", "AttemptFailed"):

@@ -37,11 +37,18 @@ def show_activities(session: Session, activities: Sequence[Json]) -> None:
             status(activity.get("status")),
             clock(activity.get("activityRunStart")),
             duration(_seconds(activity)),
-            one_line(str(activity.get("activityType")), activity.get("output")),
+            _details(activity),
         ]
         for activity in activities
     ]
     print_table(session, ["activity", "type", "status", "start (UTC)", "time", "details"], rows, right=("time",))
+
+
+def _details(activity: Mapping[str, Any]) -> str:
+    """What the activity did; of one that was not executed, where its outcome is from."""
+    text = one_line(str(activity.get("activityType")), activity.get("output"))
+    reused = activity.get("reusedFrom")
+    return ", ".join(filter(None, (text, f"reused from run {reused['pipelineRunId'][:8]}"))) if reused else text
 
 
 def activity_title(activity: Mapping[str, Any]) -> str:

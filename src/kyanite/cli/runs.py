@@ -22,17 +22,24 @@ FINAL = ("Succeeded", "Failed", "Cancelled")
 STATUSES = ("Queued", "InProgress", "Canceling", *FINAL)
 
 
+COMMANDS = {
+    "rerun": ("kyanite.cli.rerun:rerun_command", "Run a run again: whole, from what failed, or failed iterations."),
+}
+
+
 @group(
     "runs",
-    short_help="List, show, cancel and resume pipeline runs; read the logs of their tasks.",
+    short_help="List, show, explain, cancel, resume and rerun pipeline runs; read their logs.",
+    table=COMMANDS,
     examples=[
         ("the last runs", "kyanite runs list"),
         ("the newest one in detail", "kyanite runs show latest"),
         ("what its tasks printed", "kyanite runs logs latest"),
+        ("what failed, once more", "kyanite runs rerun latest --from-failure"),
     ],
 )
 def runs() -> None:
-    """List, show, cancel and resume pipeline runs; read the logs of their tasks.
+    """List, show, explain, cancel, resume and rerun pipeline runs; read their logs.
 
     RUN is a run id, the beginning of one, or `latest`.
     """

@@ -17,6 +17,7 @@ from kyanite.runs.store import RunQuery, RunSummary, StoredEvent
 from kyanite.runtime.workspace import Workspace
 
 Json = Any
+ENDINGS = frozenset({"ActivityEnded", "ActivityInactive", "ActivityReused", "ActivitySkipped", "AttemptFailed"})
 
 
 def list_runs(workspace: Workspace, query: RunQuery | None = None) -> list[dict[str, Json]]:
@@ -35,7 +36,8 @@ def pipeline_run(workspace: Workspace, run_id: str) -> dict[str, Json]:
 def activity_runs(workspace: Workspace, run_id: str, *, include_skipped: bool = False) -> list[dict[str, Json]]:
     """The activity runs of a pipeline run in order of start, every attempt its own.
 
-    Skipped activities are left out unless asked for, as the service does.
+    Skipped activities are left out unless asked for, as the service does. One that a rerun did not execute has the
+    member `reusedFrom`: `{"pipelineRunId", "activityRunId"}` of the execution that stands for it.
     """
     run = pipeline_run(workspace, run_id)
     rows = _rows(run, workspace.store.history(run_id))
@@ -80,12 +82,12 @@ def _rows(run: Mapping[str, Json], history: Iterable[StoredEvent]) -> list[dict[
             current[path] = _started(run, event)
             rows.append(current[path])
             secure[path] = bool(body.get("secureOutput"))
-        elif event.kind in ("ActivityEnded", "AttemptFailed", "ActivitySkipped", "ActivityInactive"):
+        elif event.kind in ENDINGS:
             row = current.pop(path, None)
             if row is None:
                 row = _never_started(run, event)
                 rows.append(row)
-            _close(row, event, hide_output=secure.get(path, False))
+            _close(row, event, hide_output=secure.get(path, bool(body.get("secureOutput"))))
         elif event.kind == "ActivityProgress" and path in current and not secure[path]:
             current[path]["output"] = body.get("output")
     return rows
@@ -127,7 +129,10 @@ def _started(run: Mapping[str, Json], event: StoredEvent) -> dict[str, Json]:
 
 
 def _never_started(run: Mapping[str, Json], event: StoredEvent) -> dict[str, Json]:
-    return _row(run, event, 0, activity_run_id(run["runId"], event.body["path"], 0))
+    row = _row(run, event, 0, activity_run_id(run["runId"], event.body["path"], 0))
+    if event.kind == "ActivityReused":
+        row["reusedFrom"] = {"pipelineRunId": event.body["fromRun"], "activityRunId": event.body["activityRunId"]}
+    return row
 
 
 def _close(row: dict[str, Json], event: StoredEvent, *, hide_output: bool) -> None:

@@ -136,7 +136,7 @@ def test_wrong_usage_is_exit_2_with_a_pointer_to_help(kyanite: Run, line: list[s
 
 def test_a_misspelled_command_is_answered_with_the_near_one(kyanite: Run) -> None:
     assert "Did you mean deploy" in kyanite("depoly").err
-    assert "Did you mean resume?" in kyanite("runs", "resum").err
+    assert "Did you mean resume or rerun?" in kyanite("runs", "resum").err
 
 
 def test_secrets_are_masked_in_every_way_out(kyanite: Run, saying: Callable[..., None]) -> None:

@@ -70,6 +70,15 @@ class Simulation:
         self._loop()
         return self.main
 
+    def rerun(self, plan: Mapping[str, Json], name: str = "again") -> SimulatedRun:
+        """Run the main pipeline once more, after its first run is over, by a plan made of that run."""
+        before = self.main.state
+        assert before.over and before.queued is not None
+        run_id = str(uuid5(NAMESPACE, name))
+        self.main = self._create(run_id, before.pipeline.name, before.queued.parameters, None, {}, plan)
+        self._loop()
+        return self.main
+
     def _create(
         self,
         run_id: str,
@@ -77,10 +86,16 @@ class Simulation:
         parameters: Mapping[str, Json],
         parent: tuple[str, str] | None,
         link: Mapping[str, Json],
+        rerun: Mapping[str, Json] | None = None,
     ) -> SimulatedRun:
         state = RunState(run_id, self.factory, self.factory.pipelines[pipeline])
         queued = ev.RunQueued(
-            at=ev.utc_text(self.now), factory="f", pipeline=pipeline, parameters=parameters, parent=link or None
+            at=ev.utc_text(self.now),
+            factory="f",
+            pipeline=pipeline,
+            parameters=parameters,
+            parent=link or None,
+            rerun=rerun,
         )
         state.apply(queued)
         run = self.runs[run_id] = SimulatedRun(state, [queued], parent)
@@ -142,7 +157,7 @@ class Simulation:
                 link = {"runId": run_id, "pipeline": run.state.pipeline.name, "path": command.path}
                 link["depth"] = command.depth
                 parent = (run_id, command.path) if command.wait else None
-                self._create(command.run_id, command.pipeline, command.parameters, parent, link)
+                self._create(command.run_id, command.pipeline, command.parameters, parent, link, command.rerun)
             case CancelChildRun():
                 child = self.runs[command.run_id]
                 if not child.state.over:
