@@ -149,15 +149,15 @@ def _read(client: BatchClient, task: Task, path: str, length: int | None = None)
 def _failure(context: ActivityContext, client: BatchClient, task: Task) -> ActivityError:
     """Code 2500 with the reason and the last lines of stderr, which the service leaves the user to look for."""
     info = task.failure_info
+    reason = f"The command exited with code {task.exit_code}."
     if info is not None and info.code != "FailureExitCode":
         reason = f"The task could not be run: {info.message}"
-    else:
-        reason = f"The command exited with code {task.exit_code}."
     details: list[object] = [info.to_json()] if info else []
     lines = (_read(client, task, "stderr.txt") or b"").decode("utf-8", errors="replace").splitlines()[-STDERR_LINES:]
     if lines:
         details.append({"stderr": context.services.vault.mask("\n".join(lines))})
-        reason += f" Its last words: {lines[-1].strip()}"
+        if info is None or info.code == "FailureExitCode":
+            reason += f" Its last words: {lines[-1].strip()}"
     return ActivityError(reason, code=_code(info.code if info else ""), details=details)
 
 
