@@ -14,7 +14,7 @@ from kyanite.activities.context import ActivityContext
 from kyanite.definitions.load import load_documents
 from kyanite.definitions.model import Factory
 from kyanite.engine.invariants import check_invariants
-from kyanite.errors import ActivityError, ConflictError, DefinitionError, NotFoundError, UnsupportedError
+from kyanite.errors import ActivityError, ConflictError, DefinitionError, NotFoundError, StateError, UnsupportedError
 from kyanite.runs.store import RunQuery
 from kyanite.runtime.fold import fold
 from kyanite.runtime.monitor import activity_runs, list_runs, pipeline_run
@@ -98,6 +98,19 @@ def test_an_unexpected_error_in_an_activity_is_its_failure_without_a_traceback(w
     run_id = run(workspace, factory(custom("A")), broken)
     (row,) = activity_runs(workspace, run_id)
     assert row["error"]["failureType"] == "SystemError" and "boom" in row["error"]["message"]
+
+
+def test_a_full_disk_interrupts_the_run_instead_of_failing_it(workspace: Workspace) -> None:
+    def full(context: ActivityContext) -> dict:
+        if not context.recovering:
+            raise StateError("The disk is full.", code="DiskFull")
+        return {}
+
+    run_id = start_run(workspace, factory(custom("A")), "main")
+    with pytest.raises(StateError, match="full"):
+        Worker(workspace, activities={"Custom": full}).run(run_id)
+    assert pipeline_run(workspace, run_id)["status"] == "InProgress"
+    assert Worker(workspace, activities={"Custom": full}).run(run_id) == "Succeeded"
 
 
 def test_an_activity_type_nobody_runs_is_refused_by_name_before_the_run(workspace: Workspace) -> None:

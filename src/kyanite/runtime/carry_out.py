@@ -15,7 +15,7 @@ from kyanite.activities import Run, activity_runner
 from kyanite.activities.context import ActivityContext, Services
 from kyanite.engine.reports import AttemptReport, ProgressReport, Report
 from kyanite.engine.state import ActivityState, RunState
-from kyanite.errors import ActivityError, KyaniteError
+from kyanite.errors import ActivityError, KyaniteError, StateError
 
 Json = Any
 PROGRESS_SECONDS = 0.5
@@ -32,12 +32,17 @@ class Attempt:
 
 
 def carry_out(context: ActivityContext, attempt: Attempt, table: Mapping[str, str | Run] | None) -> AttemptReport:
-    """Run the activity and say how it ended; never raises."""
+    """Run the activity and say how it ended.
+
+    Raises nothing but StateError: when the durable state cannot be written the run is not over, it is interrupted.
+    """
     definition = context.definition
     try:
         output = activity_runner(definition.type, table)(context)
     except ActivityError as error:
         return _failed(attempt, definition.name, error.error_code, error.message, error.failure_type, error.details)
+    except StateError:
+        raise
     except KyaniteError as error:
         kind = "UserError" if error.status < 500 else "SystemError"
         return _failed(attempt, definition.name, error.error_code, str(error), kind, [])

@@ -22,7 +22,7 @@ from kyanite.engine.decide import Decision, decide
 from kyanite.engine.events import utc_time
 from kyanite.engine.reports import ChildReport, RecoveryReport, Report
 from kyanite.engine.state import FINAL, Phase, RunState
-from kyanite.errors import ConflictError, KyaniteError, LeaseLost, NotFoundError, VersionConflict
+from kyanite.errors import ConflictError, KyaniteError, LeaseLost, NotFoundError, StateError, VersionConflict
 from kyanite.limits import LEASE_RENEW_SECONDS
 from kyanite.runs.store import Lease, Owner, StoredEvent
 from kyanite.runtime.carry_out import Attempt, carry_out, context_for
@@ -69,7 +69,7 @@ class Worker:
         self._clock = clock
         self._owner = Owner.current()
         self._threads = DaemonThreads(THREADS)
-        self._inbox: SimpleQueue[tuple[str, Report]] = SimpleQueue()
+        self._inbox: SimpleQueue[tuple[str, Report | StateError]] = SimpleQueue()
         self._held: dict[str, _Held] = {}
         self._attempts: dict[tuple[str, str], Attempt] = {}
         self._listener: Listener | None = None
@@ -167,6 +167,8 @@ class Worker:
             item = self._inbox.get(timeout=self._patience())
             while True:
                 run_id, report = item
+                if isinstance(report, StateError):
+                    raise report
                 if run_id in self._held:
                     self._held[run_id].reports.append(report)
                 item = self._inbox.get_nowait()
@@ -299,7 +301,14 @@ class Worker:
 
         activity = held.state.activities[command.path]
         context = context_for(held.state, activity, attempt, self._workspace, report, recovering=recovering)
-        self._threads.submit(lambda: report(carry_out(context, attempt, self._activities)))
+
+        def work() -> None:
+            try:
+                report(carry_out(context, attempt, self._activities))
+            except StateError as error:
+                self._inbox.put((run_id, error))
+
+        self._threads.submit(work)
 
     def _stop(self, run_id: str, path: str) -> None:
         attempt = self._attempts.get((run_id, path))
