@@ -5,6 +5,7 @@ from kyanite.expressions.evaluate import evaluate, evaluate_text
 from kyanite.expressions.functions import FUNCTIONS, Function
 from kyanite.expressions.scope import MISSING, Json, Missing, Scope
 from kyanite.expressions.syntax import Expression, Interpolation, Literal, Template, parse
+from kyanite.expressions.trace import Traced, trace, trace_document
 
 __all__ = [
     "FUNCTIONS",
@@ -18,9 +19,12 @@ __all__ = [
     "Reference",
     "Scope",
     "Template",
+    "Traced",
     "evaluate",
     "evaluate_text",
     "find_problems",
     "parse",
     "references",
+    "trace",
+    "trace_document",
 ]

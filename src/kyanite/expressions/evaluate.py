@@ -77,40 +77,51 @@ def _compile(text: str) -> tuple[int, Thunk]:
 _program = lru_cache(maxsize=4096)(_compile)
 
 
-def _program_of(template: Template) -> Thunk:
+Watch: TypeAlias = Callable[[Node, Thunk], Thunk]
+"""Wraps the thunk of a node when the tree is compiled: how a trace looks on. The normal program has none."""
+
+
+def watched_program(text: str, watch: Watch) -> Thunk:
+    """The program of a string with every node wrapped by `watch`; raises ExpressionError as evaluating does."""
+    _compile(text)
+    return _program_of(parse(text), watch)
+
+
+def _program_of(template: Template, watch: Watch | None = None) -> Thunk:
     match template:
         case Literal(value=value):
             return lambda evaluation: value
         case ExpressionTemplate(text=text, node=node):
-            return _thunk(node, text)
+            return _thunk(node, text, watch)
         case _:
-            parts = [_constant(p) if isinstance(p, str) else _thunk(p, template.text) for p in template.parts]
+            parts = [_constant(p) if isinstance(p, str) else _thunk(p, template.text, watch) for p in template.parts]
             return lambda evaluation: joined([part(evaluation) for part in parts], "", evaluation)
 
 
-def _thunk(node: Node, text: str) -> Thunk:
+def _thunk(node: Node, text: str, watch: Watch | None) -> Thunk:
     match node:
         case Constant(value=value):
-            return _constant(value)
+            thunk = _constant(value)
         case Call():
-            return _call(node, text)
+            thunk = _call(node, text, watch)
         case Path():
-            return _path(node, text)
+            thunk = _path(node, text, watch)
         case _:
             assert_never(node)
+    return thunk if watch is None else watch(node, thunk)
 
 
 def _constant(value: Json) -> Thunk:
     return lambda evaluation: value
 
 
-def _call(call: Call, text: str) -> Thunk:
+def _call(call: Call, text: str, watch: Watch | None) -> Thunk:
     found = find_function(call.name)
     if found is None:
         raise ExpressionError(f"The function '{call.name}' does not exist.", text=text, position=call.start)
     name, function = found
     run = function.implementation
-    arguments = tuple(_thunk(argument, text) for argument in call.arguments)
+    arguments = tuple(_thunk(argument, text, watch) for argument in call.arguments)
 
     def refused(problem: ExpressionError) -> ExpressionError:
         return _refused(problem, name, call, text)
@@ -203,11 +214,11 @@ def _shown(text: str, start: int, end: int) -> str:
     return text[start:end] if end - start <= TEXT_SHOWN else text[start : start + TEXT_SHOWN] + "..."
 
 
-def _path(path: Path, text: str) -> Thunk:
-    call = _call(path.call, text)
+def _path(path: Path, text: str, watch: Watch | None) -> Thunk:
+    call = _thunk(path.call, text, watch)
     if all(isinstance(step.key, Constant) for step in path.steps):
         return _fixed_path(path, call, text)
-    keys = [(_thunk(step.key, text), step) for step in path.steps]
+    keys = [(_thunk(step.key, text, watch), step) for step in path.steps]
 
     def thunk(evaluation: Evaluation) -> Json:
         value = call(evaluation)
