@@ -124,7 +124,7 @@ class FileWriter:
 
 
 def kyanite_split(files: list[Path], out: Path, size: int) -> None:
-    split([source(path) for path in files], lambda name: FileWriter(out / name), max_bytes=size)
+    split([source(path) for path in files], lambda name: FileWriter(out / name), max_bytes=size, staged=True)
 
 
 def pyarrow_split(files: list[Path], out: Path, size: int) -> None:

@@ -17,6 +17,7 @@ from kyanite.errors import DataError, LimitError, UnsupportedError
 from kyanite.parquet.model import Source
 from kyanite.parquet.thrift import (
     BINARY,
+    I64,
     LIST,
     STRUCT,
     Struct,
@@ -284,10 +285,10 @@ def moved_chunk(chunk: Chunk, shift: int) -> Struct:
     meta = dict(chunk.meta)
     struct[3] = (struct[3][0], meta)
     if number_of(struct, 2, 0) > 0:
-        struct[2] = (struct[2][0], struct[2][1] + shift)
+        struct[2] = (I64, struct[2][1] + shift)
     for number in (9, 10, 11):
         if number_of(meta, number, 0) > 0:
-            meta[number] = (meta[number][0], meta[number][1] + shift)
+            meta[number] = (I64, meta[number][1] + shift)
     return struct
 
 

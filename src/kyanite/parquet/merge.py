@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from kyanite.errors import DataError
 from kyanite.parquet.footer import Footer, read_footer
 from kyanite.parquet.model import Cancelled, MergeResult, Progress, Sink, Source, check_cancelled, never, no_progress
-from kyanite.parquet.thrift import uncollected
 from kyanite.parquet.verify import check_written
 from kyanite.parquet.write import FileWriter, RangeCopier
 
@@ -23,10 +22,9 @@ def merge(
     """
     if not sources:
         raise DataError("There is no file to merge.")
-    with uncollected():
-        footers = [read_footer(source) for source in sources]
-        if can_copy(footers):
-            return _copy(sources, footers, out, progress, cancelled)
+    footers = [read_footer(source) for source in sources]
+    if can_copy(footers):
+        return _copy(sources, footers, out, progress, cancelled)
     from kyanite.parquet.reencode import merge_by_name
 
     return merge_by_name(sources, footers, out, progress, cancelled)

@@ -28,7 +28,6 @@ from kyanite.parquet.model import (
 from kyanite.parquet.plan import Part as PlannedPart
 from kyanite.parquet.plan import Planner
 from kyanite.parquet.row_group_cut import add_slice
-from kyanite.parquet.thrift import uncollected
 from kyanite.parquet.verify import check_part
 from kyanite.parquet.write import FileWriter, RangeCopier, Written
 
@@ -200,7 +199,7 @@ class _PartSet:
             self._most_rows = max(1, min(rows - 1, int(rows / excess * REDO_SHARE)))
 
     def _write_part(self, writer: Writer, part: PlannedPart) -> Written:
-        with uncollected(), FileWriter(writer, self._template, self._copier) as out:
+        with FileWriter(writer, self._template, self._copier) as out:
             for piece in part:
                 place = self._layout.place(piece.group)
                 if piece.first == 0 and piece.last == place.group.rows:

@@ -279,7 +279,7 @@ def _write_value(out: bytearray, kind: int, value: Any) -> None:
 def number_of(struct: Struct, field: int, default: int | None = None) -> int:
     """The integer in `field`; `DataError` when it is missing without a default or is no integer."""
     kind, value = struct.get(field, (0, default))
-    if not I8 <= kind <= I64 and (kind or value is None):
+    if not I16 <= kind <= I64 and (kind or value is None):
         raise DataError(f"Field {field} of a thrift struct is not a number.")
     return int(value)
 

@@ -32,6 +32,7 @@ from kyanite.parquet.thrift import (
     number_of,
     struct_of,
     structs_of,
+    uncollected,
 )
 
 BUFFER_BYTES = 1024 * 1024  # fits the processor's cache: larger ones are slower
@@ -128,7 +129,7 @@ class FileWriter:
             self.copy(file, first, size, footer.name)
         columns = []
         foreign = footer.created_by != self._template.created_by
-        with naming(footer.name):
+        with naming(footer.name), uncollected():
             for index, chunk in enumerate(group.chunks):
                 shift = placed[index] - chunk.start
                 column = moved_chunk(chunk, shift)
@@ -185,7 +186,8 @@ class FileWriter:
         struct = dict(self._template.struct)
         struct[3] = (I64, self.rows)
         struct[4] = (LIST, (STRUCT, self._groups))
-        footer = encode(struct)
+        with uncollected():
+            footer = encode(struct)
         self.put(footer + packing.pack("<I", len(footer)) + MAGIC)
         return Written(self.rows, len(self._groups), self.position, footer)
 
