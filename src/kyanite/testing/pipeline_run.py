@@ -11,7 +11,8 @@ from kyanite.engine import events as ev
 from kyanite.engine.state import FINAL
 from kyanite.errors import NotFoundError
 from kyanite.testing.history import OVER_UNSTARTED, ActivityRun, Iteration, activity_runs, iterations, last_named
-from kyanite.testing.simulation import SimulatedRun, Simulation
+from kyanite.testing.simulated_run import SimulatedRun
+from kyanite.testing.simulation import Simulation
 from kyanite.testing.times import Duration, Moment, moment_of, seconds_of
 
 Json = Any

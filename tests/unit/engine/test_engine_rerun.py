@@ -59,7 +59,7 @@ def again(simulation: Simulation, activity: str | None = None, loops: str | bool
     plan = json.loads(json.dumps(plan))  # it is stored
     simulation.attempts.clear()
     known = set(simulation.runs)
-    simulation.rerun(plan, f"again{len(known)}")
+    simulation.rerun(plan)
     runs = [run for run_id, run in simulation.runs.items() if run_id not in known]
     log = [event for run in runs for event in run.log]
     started = [

@@ -13,7 +13,8 @@ from kyanite.errors import UserError
 from kyanite.testing.conformance import Failure, same, shown
 from kyanite.testing.history import OVER_UNSTARTED, ActivityRun, activity_runs
 from kyanite.testing.outcomes import Call, Outcome
-from kyanite.testing.simulation import SimulatedRun, Simulation
+from kyanite.testing.simulated_run import SimulatedRun
+from kyanite.testing.simulation import Simulation
 
 Json = Any
 
@@ -42,6 +43,7 @@ class ScriptedRun:
     """Pipelines with scripted outcomes: `outcomes[name]` lists what the attempts do, the last entry repeating.
 
     `cancel` as in a case: when an activity is running (`when_running`) or after so many attempts (`when_attempts`).
+    `options` go to the Simulation; `main` is the run made last.
     """
 
     def __init__(
@@ -51,19 +53,45 @@ class ScriptedRun:
         cancel: Mapping[str, Json] | None = None,
         **options: Any,
     ) -> None:
-        factory = load_documents("f", [("pipeline", document) for document in pipelines])
-        self.simulation = Simulation(factory, self._outcome, watch=self._watch, **options)
-        self._outcomes = outcomes or {}
-        self._cancel = cancel or {}
+        self.factory = load_documents("f", [("pipeline", document) for document in pipelines])
+        self.simulation = Simulation(self.factory, self._outcome, watch=self._watch, **options)
+        self.outcomes = outcomes or {}
+        self.cancel = cancel
+        self.main: SimulatedRun
         self._ended: Counter[str] = Counter()
 
-    def create(self, pipeline: str, parameters: Mapping[str, Json] | None = None) -> SimulatedRun:
-        """Queue the main run; UserError when it must not exist."""
-        self.main = self.simulation.create(pipeline, parameters or {})
+    @property
+    def runs(self) -> dict[str, SimulatedRun]:
+        """Every run by id, in the order in which they were made."""
+        return self.simulation.runs
+
+    @property
+    def attempts(self) -> dict[str, int]:
+        """Attempts begun, by activity name."""
+        return self.simulation.attempts
+
+    def create(
+        self, pipeline: str, parameters: Mapping[str, Json] | None = None, rerun: Mapping[str, Json] | None = None
+    ) -> SimulatedRun:
+        """Queue a main run; UserError when it must not exist."""
+        self.main = self.simulation.create(pipeline, parameters or {}, rerun=rerun)
+        return self.main
+
+    def start(self, pipeline: str, parameters: Mapping[str, Json] | None = None) -> SimulatedRun:
+        """Make a main run and bring it, and all that it starts, to the end."""
+        self.create(pipeline, parameters)
+        self.simulation.finish()
+        return self.main
+
+    def rerun(self, plan: Mapping[str, Json]) -> SimulatedRun:
+        """Run the main pipeline once more by a plan made of its last run."""
+        queued = self.main.state.queued
+        self.create(self.main.state.pipeline.name, queued.parameters if queued else {}, plan)
+        self.simulation.finish()
         return self.main
 
     def _outcome(self, call: Call) -> Outcome:
-        script = self._outcomes.get(call.name) or ["Succeeded"]
+        script = self.outcomes.get(call.name) or ["Succeeded"]
         told = script[min(call.number, len(script)) - 1]
         told = {"status": told} if isinstance(told, str) else told
         good = told["status"] == "Succeeded"
@@ -71,16 +99,16 @@ class ScriptedRun:
         return Outcome(told["status"], output, told.get("error"), float(told.get("seconds", 0)))
 
     def _watch(self, run_id: str, event: ev.Event) -> None:
-        if not self._cancel:
-            return
         name = getattr(event, "path", "").rsplit("/", 1)[-1]
         if isinstance(event, ev.AttemptFailed | ev.ActivityEnded):
             self._ended[name] += 1
-        counts = self._cancel.get("when_attempts") or {}
-        running = isinstance(event, ev.ActivityStarted) and name == self._cancel.get("when_running")
+        if not self.cancel:
+            return
+        counts = self.cancel.get("when_attempts") or {}
+        running = isinstance(event, ev.ActivityStarted) and name == self.cancel.get("when_running")
         if running or any(self._ended[key] >= count for key, count in counts.items()):
-            recursive = bool(self._cancel.get("recursive"))
-            self._cancel = {}
+            recursive = bool(self.cancel.get("recursive"))
+            self.cancel = None
             self.simulation.cancel(self.main, recursive=recursive)
 
 
