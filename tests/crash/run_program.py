@@ -127,7 +127,7 @@ def main(home: Path, what: str) -> None:
         return {"name": context.name}
 
     with open_workspace(home, create=True) as workspace:
-        unfinished = [run for run in workspace.store.runs(RunQuery(status=("Queued", "InProgress", "Canceling")))]
+        unfinished = list(workspace.store.runs(RunQuery(status=("Queued", "InProgress", "Canceling"))))
         if what == "start":
             documents = [("pipeline", MAIN), ("pipeline", CHILD), ("linkedService", STORE), ("linkedService", POOL)]
             ids = [start_run(workspace, load_documents("f", documents), "main")]

@@ -1,4 +1,4 @@
-"""The airline pipeline, Copy then Custom, killed with -9 before and after every commit of `kyanite run`, then resumed.
+"""The airline pipeline, Copy then Custom: kill -9 before and after every commit, or the disk full there; then resumed.
 
 Whatever the moment: the resumed run Succeeds, its files are byte for byte those of an undisturbed run, a Copy that had
 finished is not repeated, a task is launched once, and no half file is ever to be seen.
@@ -73,17 +73,18 @@ def airline(tmp_path_factory: pytest.TempPathFactory) -> Airline:
     return Airline(tmp_path_factory.mktemp("airline") / "home", repository)
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
-def test_killed_at_every_commit(airline: Airline, side: str) -> None:
+@pytest.mark.parametrize(("fault", "code"), [("kill-before-commit", -9), ("kill-after-commit", -9), ("disk-full", 1)])
+def test_failing_at_every_commit(airline: Airline, fault: str, code: int) -> None:
     assert airline.commits >= 6
     assert len([name for name in airline.reference if name.startswith("target/")]) >= 2
     for number in range(1, airline.commits + 1):
         airline.clear()
         known = set(run_ids(airline))
-        killed = airline.kyanite("run", "SampleCopyPipeline", fault=f"kill-{side}-commit:{number}")
-        if killed.returncode == 0:
+        failed = airline.kyanite("run", "SampleCopyPipeline", fault=f"{fault}:{number}")
+        if failed.returncode == 0:
             break  # grouping differs from run to run: this one had fewer commits
-        assert killed.returncode == -9, (number, killed.stdout, killed.stderr)
+        assert failed.returncode == code, (number, failed.stdout, failed.stderr)
+        assert "Traceback" not in failed.stderr, (number, failed.stderr)
         for name, digest in airline.visible().items():
             assert airline.reference[name] == digest, (number, name)
         fresh = [run_id for run_id in run_ids(airline) if run_id not in known]

@@ -75,7 +75,7 @@ def assert_effects(home: Path, events: list, number: int) -> None:
     """Each attempt did its work once, and once more only when the log says that it was taken over."""
     did = Counter((home / "effects.txt").read_text(encoding="utf-8").split("\n")[:-1])
     recovered = Counter(event.body["path"].rsplit("/", 1)[-1] for event in events if event.kind == "ActivityRecovered")
-    names = Counter({name: 0 for name in RAN_ONCE})
+    names = Counter(dict.fromkeys(RAN_ONCE, 0))
     for line, times in did.items():
         names[line.split()[1]] += times
     for name, times in RAN_ONCE.items():
