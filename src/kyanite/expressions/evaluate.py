@@ -51,8 +51,8 @@ def _evaluate(value: Json, evaluation: Evaluation, level: int) -> Json:
     return value
 
 
-def _evaluate_text(text: str, evaluation: Evaluation) -> Json:
-    size, program = _program(text) if len(text) <= limits.EXPRESSION_CHARACTERS else _compile(text)
+def _evaluate_text(text: str, evaluation: Evaluation, compiled: tuple[int, Thunk] | None = None) -> Json:
+    size, program = compiled or (_program(text) if len(text) <= limits.EXPRESSION_CHARACTERS else _compile(text))
     try:
         evaluation.spend(size)
         result = program(evaluation)
@@ -81,10 +81,10 @@ Watch: TypeAlias = Callable[[Node, Thunk], Thunk]
 """Wraps the thunk of a node when the tree is compiled: how a trace looks on. The normal program has none."""
 
 
-def watched_program(text: str, watch: Watch) -> Thunk:
-    """The program of a string with every node wrapped by `watch`; raises ExpressionError as evaluating does."""
-    _compile(text)
-    return _program_of(parse(text), watch)
+def evaluate_watched(text: str, scope: Scope, watch: Watch) -> Json:
+    """As `evaluate_text`, with every node wrapped by `watch`."""
+    size, _ = _compile(text)
+    return _evaluate_text(text, Evaluation(scope), (size, _program_of(parse(text), watch)))
 
 
 def _program_of(template: Template, watch: Watch | None = None) -> Thunk:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kyanite.errors import ExpressionError
-from kyanite.expressions.evaluate import watched_program
+from kyanite.expressions.check import find_problems
+from kyanite.expressions.evaluate import evaluate_watched
 from kyanite.expressions.scope import MISSING, Evaluation, Json, Missing, Scope, Thunk
 from kyanite.expressions.syntax import Call, Constant, Expression, Interpolation, Node, Path, parse
 
@@ -31,12 +32,13 @@ def trace(text: str, scope: Scope) -> tuple[Traced, ExpressionError | None]:
     The error that ended the evaluation is given, not raised, so that the tree shows how far it came. Raises
     ExpressionError for a text that cannot be evaluated at all (syntax, unknown functions).
     """
+    for mistake in find_problems(text):
+        raise mistake
     root = Traced(text)
     known: dict[int, Traced] = {}
-    program = watched_program(text, lambda node, thunk: _watched(node, thunk, known))
     root.children = [_tree(node, text, known) for node in _outermost(text)]
     try:
-        root.value = program(Evaluation(scope))
+        root.value = evaluate_watched(text, scope, lambda node, thunk: _watched(node, thunk, known))
     except ExpressionError as problem:
         root.error = problem.message
         return _trimmed(root), problem
