@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from parquet_files import table_of, written
 
@@ -44,6 +44,7 @@ def test_any_struct_survives_a_round_trip(struct):
     assert thrift.decode(b"xx" + data + b"yy", 2) == (struct, len(data) + 2)
 
 
+@settings(max_examples=50)
 @given(STRUCTS)
 def test_every_truncation_is_noticed(struct):
     data = thrift.encode(struct)
