@@ -71,7 +71,7 @@ def check_statistics(file):
 
 
 @settings(max_examples=40)
-@given(COLUMN_SETS, st.integers(0, 700), OPTIONS, st.floats(0.02, 1.5))
+@given(COLUMN_SETS, st.integers(0, 350), OPTIONS, st.floats(0.04, 1.5))
 def test_parts_by_bytes_joined_are_the_input(columns, rows, options, share):
     data = written(table_of(columns, rows), **options)
     most = max(1500, int(len(data) * share))
