@@ -12,7 +12,7 @@ from kyanite.definitions.model import Factory
 from kyanite.definitions.names import suggestion
 from kyanite.definitions.problem import Problem
 from kyanite.errors import DefinitionError, NotFoundError, ParameterError
-from kyanite.testing.mocks import Mocks, Unmocked
+from kyanite.testing.mocks import Mocks, Unmocked, with_mocked_children
 from kyanite.testing.outcomes import Mock
 from kyanite.testing.pipeline_run import PipelineRun
 from kyanite.testing.simulation import START, Simulation
@@ -71,6 +71,7 @@ class FactoryUnderTest:
         Raises ParameterError when the service would not make the run, NotFoundError for a mock of nothing.
         """
         factory = _with_globals(self.definitions, global_parameters or {})
+        factory = with_mocked_children(factory, factory.pipelines[pipeline], mocks or {})
         answers = Mocks(factory, factory.pipelines[pipeline], mocks or {}, unmocked)
         simulation = Simulation(factory, answers.outcome_of, child_outcome_of=answers.told, now=moment_of(now))
         run = PipelineRun(simulation, simulation.create(pipeline, parameters, _invoked_by(trigger)))

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Literal
 
-from kyanite.definitions.model import Activity, Factory, Pipeline
+from kyanite.definitions.load import with_resource
+from kyanite.definitions.model import Activity, Factory, Pipeline, make_resource
 from kyanite.definitions.names import near
 from kyanite.engine.control import CONTROL_ACTIVITIES
 from kyanite.errors import NotFoundError, ParameterError
@@ -97,3 +98,19 @@ def reachable_activities(factory: Factory, pipeline: Pipeline) -> Iterator[tuple
             called = factory.pipelines.get(name, None) if isinstance(name, str) else None
             if called is not None:
                 queue.append(called)
+
+
+def with_mocked_children(factory: Factory, pipeline: Pipeline, mocks: Mapping[str, Mock]) -> Factory:
+    """The factory with an empty pipeline for every child that is missing in it but mocked."""
+    mocked = {key.casefold() for key in mocks}
+    for owner, activity in reachable_activities(factory, pipeline):
+        reference = activity.type_properties.get("pipeline")
+        name = reference.get("referenceName") if isinstance(reference, dict) else None
+        if not isinstance(name, str) or name in factory.pipelines:
+            continue
+        if mocked & {activity.name.casefold(), f"{owner}/{activity.name}".casefold()}:
+            given = activity.type_properties.get("parameters") or {}
+            declared = {parameter: {"type": "Any", "defaultValue": None} for parameter in given}
+            document = {"name": name, "properties": {"activities": [], "parameters": declared}}
+            factory = with_resource(factory, make_resource("pipeline", name, document))
+    return factory

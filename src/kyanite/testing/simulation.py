@@ -88,14 +88,13 @@ class Simulation:
 
     def settle(self) -> None:
         """Let everything happen that happens at this moment."""
-        progressed = True
-        while progressed:
+        while True:
             self._steps += 1
             if self._steps > STEPS:
                 raise LimitError(f"The run took {STEPS:,} decisions and is not over.", cure="Does a loop end?")
-            progressed = False
-            for run_id in list(self.runs):
-                progressed |= self._turn(run_id)
+            progressed = [self._turn(run_id) for run_id in list(self.runs)]
+            if not any(progressed) and not self._deliver():
+                return
 
     def next_moment(self) -> datetime | None:
         """When something happens next; None when nothing will."""
@@ -107,7 +106,8 @@ class Simulation:
         """Move the clock, letting everything happen in between at its own moment."""
         self.settle()
         while (moment := self.next_moment()) is not None and moment <= until:
-            self._jump(moment)
+            self.now = moment
+            self._deliver()
             self.settle()
         self.now = max(self.now, until)
 
@@ -119,7 +119,8 @@ class Simulation:
             if moment is None:
                 waiting = sorted(path for each in self.runs.values() for path in each.state.active)
                 raise UserError(f"Nothing will happen any more, but {', '.join(waiting)} did not end.")
-            self._jump(moment)
+            self.now = moment
+            self._deliver()
             self.settle()
 
     def cancel(self, run: SimulatedRun, *, recursive: bool = True) -> None:
@@ -270,8 +271,10 @@ class Simulation:
         self._pending = [entry for entry in self._pending if (entry[2], entry[3].path) != (run_id, path)]
         heapq.heapify(self._pending)
 
-    def _jump(self, moment: datetime) -> None:
-        self.now = moment
-        while self._pending and self._pending[0][0] <= moment:
+    def _deliver(self) -> bool:
+        """Hand over the reports whose moment has come; whether there were any."""
+        count = len(self._pending)
+        while self._pending and self._pending[0][0] <= self.now:
             _, _, run_id, report = heapq.heappop(self._pending)
             self.runs[run_id].reports.append(report)
+        return len(self._pending) < count
