@@ -2,7 +2,7 @@
 
     python bench/recurrence.py [--rounds 3] [--json]
 
-Each number is the median of some rounds over a thousand moments spread over a day. python-dateutil, which walks from the
+Each number is the median of some rounds over a thousand moments of a day. python-dateutil, which walks from the
 rule's beginning, is measured beside it when it is installed; its answers must be the same.
 """
 

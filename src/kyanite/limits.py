@@ -73,6 +73,14 @@ OBJECT_STORE_RETRIES = 3
 # secrets
 SECRET_MINIMUM_CHARACTERS = 6
 
+# triggers
+SCHEDULE_LATE_SECONDS = 300.0  # a fire that nobody was there for is made up for this long, then dropped
+WINDOW_WAIT_SECONDS = 7 * 24 * 3600  # a tumbling window waits so long for those it depends on
+WINDOWS_WAITING = 500  # of one trigger, for those they depend on; later windows are looked at when these are over
+RUNS_AT_ONCE = 16  # by one `kyanite serve`
+SCHEDULER_LOOK_SECONDS = 1.0
+EVENT_UNSETTLED_SECONDS = 10.0  # then the process that announced a blob counts as killed
+
 # history
 RUN_RETENTION_DAYS = 45  # as Data Factory's monitor
 FORGET_EVENTS = 10_000  # one transaction of the clean-up deletes about so many, so that writers wait briefly

@@ -6,6 +6,7 @@ import contextlib
 import hmac
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import BinaryIO
 from kyanite.errors import StorageError
 from kyanite.secrets import Vault
 from kyanite.storage import staging
+from kyanite.storage.events import CREATED, DELETED, announced
 from kyanite.storage.failures import disk_errors, storage_error
 from kyanite.storage.file_set import FileSet
 from kyanite.storage.file_writer import FileWriter
@@ -183,7 +185,7 @@ class StorageAccount:
         base = normalise(folder)
         self._require_container(container)
         self._sweep_once()
-        return FileSet(_AccountPlace(self, (container, *_parts(base)), self._where(container, base)), replaces)
+        return _AccountSet(_AccountPlace(self, (container, *_parts(base)), self._where(container, base)), replaces)
 
     def make_folder(self, container: str, path: str) -> None:
         """Make a folder and those above it; existing ones are fine."""
@@ -211,7 +213,9 @@ class StorageAccount:
                 os.rmdir(name, dir_fd=folder)
                 return
             away = staging.new_name()
-            os.rename(name, away, src_dir_fd=folder, dst_dir_fd=beside)
+            gone = [base] if entry is not None and not entry.is_folder else []
+            with announced(self.folder, DELETED, container, gone) if gone else contextlib.nullcontext():
+                os.rename(name, away, src_dir_fd=folder, dst_dir_fd=beside)
             staging.remove(away, beside)
 
     def rename(self, container: str, source: str, target: str) -> None:
@@ -300,6 +304,7 @@ class StorageAccount:
             self._errors(container, base),
             opened_folder(root, parents[:1]) as top,
             opened_folder(top, parents[1:], create=True) as folder,
+            announced(self.folder, CREATED, container, [base]),
         ):
             os.rename(beside, name, src_dir_fd=fd, dst_dir_fd=folder)
             os.fsync(folder)
@@ -333,6 +338,23 @@ class _AccountPlace:
 
     def may_swap(self) -> bool:
         return True
+
+    def announced(self, names: list[str], since_ns: int) -> contextlib.AbstractContextManager[None]:
+        container, *folder = self._parts
+        paths = ["/".join((*folder, name)) for name in names]
+        return announced(self._account.folder, CREATED, container, paths, since_ns=since_ns)
+
+
+class _AccountSet(FileSet):
+    """A file set whose files are announced when they appear."""
+
+    def __init__(self, place: _AccountPlace, replaces: Callable[[str], bool]) -> None:
+        super().__init__(place, replaces)
+        self._account_place, self._begun_ns = place, time.time_ns()
+
+    def _publish(self) -> None:
+        with self._account_place.announced(self.names, self._begun_ns):
+            super()._publish()
 
 
 def _parts(path: str) -> list[str]:
