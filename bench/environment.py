@@ -87,7 +87,8 @@ def main(arguments: list[str]) -> int:
     if unknown := [name for name in names if name not in NAMES]:
         print(f"There is no {unknown[0]}; there are {', '.join(NAMES)}.", file=sys.stderr)
         return 2
-    return 0 if all([prepare(name) for name in names or NAMES]) else 1
+    prepared = [prepare(name) for name in names or NAMES]
+    return 0 if all(prepared) else 1
 
 
 if __name__ == "__main__":
