@@ -23,6 +23,7 @@ STATUSES = ("Queued", "InProgress", "Canceling", *FINAL)
 
 
 COMMANDS = {
+    "explain": ("kyanite.cli.explain:explain_command", "Say why each activity ran or not, and why the run ended so."),
     "rerun": ("kyanite.cli.rerun:rerun_command", "Run a run again: whole, from what failed, or failed iterations."),
 }
 
@@ -35,6 +36,7 @@ COMMANDS = {
         ("the last runs", "kyanite runs list"),
         ("the newest one in detail", "kyanite runs show latest"),
         ("what its tasks printed", "kyanite runs logs latest"),
+        ("why it ended as it did", "kyanite runs explain latest"),
         ("what failed, once more", "kyanite runs rerun latest --from-failure"),
     ],
 )

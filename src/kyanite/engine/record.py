@@ -45,6 +45,7 @@ class ActivityRecord:
     stop: ev.StopRequested | None = None
     ended: Ended | None = None
     scopes: list[ScopeRecord] = field(default_factory=list)
+    first_failure: ScopeRecord | None = None
 
     @property
     def status(self) -> str:
@@ -110,7 +111,7 @@ def _take(record: RunRecord, event: ev.Event) -> None:
         case ev.ScopeOpened():
             _open(record, event.scope)
         case ev.ScopeClosed():
-            record.scopes[event.scope].closed = event
+            _close(record, event)
         case ev.CancelRequested():
             record.cancel = event
         case ev.RunEnded():
@@ -135,6 +136,14 @@ def _open(record: RunRecord, path: str) -> None:
     scope = ScopeRecord(path, known or plan_scope(inside))
     record.scopes[path] = scope
     container.scopes.append(scope)
+
+
+def _close(record: RunRecord, event: ev.ScopeClosed) -> None:
+    scope = record.scopes[event.scope]
+    scope.closed = event
+    container = record.activities[event.scope.rpartition("/")[0]]
+    if event.status != "Succeeded" and container.first_failure is None:
+        container.first_failure = scope
 
 
 def sibling(record: RunRecord, activity: ActivityRecord, name: str) -> ActivityRecord | None:
