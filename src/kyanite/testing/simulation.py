@@ -37,6 +37,7 @@ class Simulation:
 
     `outcome_of` says what an attempt of an execution activity does; `child_outcome_of` may answer for a child run,
     which then is not made. `watch` sees every event just after it happened. `attempts` counts started attempts by name.
+    Reports of one moment are decided on together unless `reports_together` is off.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Simulation:
         now: datetime = START,
         check_replay: bool = True,
         budget: int = DECISION_EVENTS,
+        reports_together: bool = True,
     ) -> None:
         self.factory = factory
         self.now = now
@@ -61,6 +63,7 @@ class Simulation:
         self._watch = watch
         self._check_replay = check_replay
         self._budget = budget
+        self._reports_together = reports_together
         self._guids = itertools.count(1)
         self._order = itertools.count()
         self._pending: list[tuple[datetime, int, str, AttemptReport | ChildReport]] = []
@@ -272,9 +275,10 @@ class Simulation:
         heapq.heapify(self._pending)
 
     def _deliver(self) -> bool:
-        """Hand over the reports whose moment has come; whether there were any."""
-        count = len(self._pending)
-        while self._pending and self._pending[0][0] <= self.now:
+        """Hand over the reports whose moment has come, or the first of them; whether there were any."""
+        delivered = False
+        while self._pending and self._pending[0][0] <= self.now and (self._reports_together or not delivered):
             _, _, run_id, report = heapq.heappop(self._pending)
             self.runs[run_id].reports.append(report)
-        return len(self._pending) < count
+            delivered = True
+        return delivered

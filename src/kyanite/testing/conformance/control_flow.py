@@ -54,6 +54,7 @@ class ScriptedRun:
         **options: Any,
     ) -> None:
         self.factory = load_documents("f", [("pipeline", document) for document in pipelines])
+        options.setdefault("reports_together", not cancel)  # a cancel may come between two of them
         self.simulation = Simulation(self.factory, self._outcome, watch=self._watch, **options)
         self.outcomes = outcomes or {}
         self.cancel = cancel
