@@ -211,22 +211,23 @@ class Simulation:
                 raise InvariantError(f"The simulation does not know the command {type(command).__name__}.")
 
     def _call(self, run_id: str, run: SimulatedRun, path: str, counts: dict[str, int]) -> Call:
-        activity = run.state.activities[path]
-        name = activity.definition.name
+        # from the log, for a child that nobody waits for may outlive the scope that started it
+        started = next(e for e in reversed(run.log) if isinstance(e, ev.ActivityStarted) and e.path == path)
+        name = path.rsplit("/", 1)[-1]
         counts[name] = counts.get(name, 0) + 1
         return Call(
             name=name,
-            type=activity.definition.type,
+            type=started.type,
             path=path,
             pipeline=run.state.pipeline.name,
             run=run_id,
-            input=activity.input,
-            attempt=activity.attempt + 1,
+            input=started.input,
+            attempt=started.attempt + 1,
             number=counts[name],
             now=self.now,
-            inputs=activity.data.get("inputs", ()),
-            outputs=activity.data.get("outputs", ()),
-            linked_service=activity.data.get("linkedService"),
+            inputs=started.data.get("inputs", ()),
+            outputs=started.data.get("outputs", ()),
+            linked_service=started.data.get("linkedService"),
         )
 
     def _start(self, run_id: str, run: SimulatedRun, command: StartActivity) -> None:

@@ -1,105 +1,29 @@
-"""Generated pipelines: the engine and the plain model must agree on every one of them."""
+"""Generated pipelines: the engine and the plain model must agree on every one of them.
+
+100,000 of them (some minutes): `python3 dev.py test -m slow tests/unit/engine/test_generated_pipelines.py`.
+"""
 
 from __future__ import annotations
 
-import random
+from collections import Counter
+from collections.abc import Iterable
 
 import pytest
-from plain_model import Expected, run_scope
+from pipeline_generator import Generator, WideGenerator
+from plain_model import Expected, run_pipeline, run_scope
 from simulation import Simulation
 
 from kyanite.engine import events as ev
 
 PIPELINES = 240
-CONDITIONS = ["Succeeded", "Failed", "Completed", "Skipped"]
+WIDE_PIPELINES = 2_000
+MANY_PIPELINES = 100_000
+BLOCKS = 8
 
 
-class Generator:
-    """A random pipeline: DAGs with every condition, retries, time-outs, inactive activities, nested If and ForEach."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.count = 0
-        self.outcomes: dict[str, list[dict]] = {}
-
-    def pipeline(self) -> dict:
-        variables = {"seen": {"type": "Array"}}
-        return {"name": "main", "properties": {"activities": self.activities(0, False), "variables": variables}}
-
-    def activities(self, depth: int, in_loop: bool) -> list[dict]:
-        made: list[dict] = []
-        for _ in range(self.random.randint(1, 6 if depth == 0 else 3)):
-            activity = self.activity(depth, in_loop)
-            if made and self.random.random() < 0.8:
-                parents = self.random.sample(made, min(len(made), self.random.choice([1, 1, 1, 2, 3])))
-                activity["dependsOn"] = [self.dependency(parent["name"]) for parent in parents]
-            made.append(activity)
-        self.random.shuffle(made)
-        return made
-
-    def dependency(self, name: str) -> dict:
-        count = self.random.choice([1, 1, 1, 2])
-        return {"activity": name, "dependencyConditions": self.random.sample(CONDITIONS, count)}
-
-    def activity(self, depth: int, in_loop: bool) -> dict:
-        self.count += 1
-        name = f"a{self.count}"
-        kinds = (
-            ["Custom"] * 6 + ["Fail", "Wait", "AppendVariable"] + (["IfCondition", "ForEach"] * 2 if depth < 3 else [])
-        )
-        kind = self.random.choice(kinds)
-        activity = {"name": name, "type": kind, "typeProperties": getattr(self, kind)(name, depth, in_loop)}
-        if kind == "Custom":
-            retry = self.random.choice([0, 0, 1, 2])
-            activity["policy"] = {"retry": retry, "retryIntervalInSeconds": 30, "timeout": "0.00:01:00"}
-        if self.random.random() < 0.08:
-            activity |= {
-                "state": "Inactive",
-                "onInactiveMarkAs": self.random.choice(["Succeeded", "Failed", "Skipped"]),
-            }
-        return activity
-
-    def Custom(self, name: str, depth: int, in_loop: bool) -> dict:
-        # in a loop the order of attempts over iterations is not fixed, so each attempt does the same there
-        attempts = 1 if in_loop else self.random.randint(1, 3)
-        self.outcomes[name] = [
-            {
-                "status": self.random.choice(["Succeeded", "Succeeded", "Failed"]),
-                "seconds": self.random.choice([0, 1, 20, 90]),
-            }
-            for _ in range(attempts)
-        ]
-        return {"command": "scripted"}
-
-    def Fail(self, name: str, depth: int, in_loop: bool) -> dict:
-        return {"message": f"{name} fails", "errorCode": "E"}
-
-    def Wait(self, name: str, depth: int, in_loop: bool) -> dict:
-        return {"waitTimeInSeconds": self.random.randint(1, 100)}
-
-    def AppendVariable(self, name: str, depth: int, in_loop: bool) -> dict:
-        return {"variableName": "seen", "value": "@item()" if in_loop else name}
-
-    def IfCondition(self, name: str, depth: int, in_loop: bool) -> dict:
-        text = self.random.choice(["@equals(1,1)", "@equals(1,2)"])
-        properties: dict = {"expression": {"value": text, "type": "Expression"}}
-        for branch in ("ifTrueActivities", "ifFalseActivities"):
-            if self.random.random() < 0.8:
-                properties[branch] = self.activities(depth + 1, in_loop)
-        return properties
-
-    def ForEach(self, name: str, depth: int, in_loop: bool) -> dict:
-        return {
-            "items": [f"{name}-{index}" for index in range(self.random.choice([0, 1, 3, 5]))],
-            "isSequential": self.random.random() < 0.5,
-            "batchCount": self.random.choice([1, 2, 20]),
-            "activities": self.activities(depth + 1, True),
-        }
-
-
-@pytest.mark.parametrize("block", range(8))
+@pytest.mark.parametrize("block", range(BLOCKS))
 def test_engine_and_plain_model_agree(block: int) -> None:
-    for seed in range(block, PIPELINES, 8):
+    for seed in range(block, PIPELINES, BLOCKS):
         generator = Generator(seed)
         pipeline = generator.pipeline()
         expected = Expected()
@@ -113,7 +37,45 @@ def test_engine_and_plain_model_agree(block: int) -> None:
         assert sorted(main.state.variables["seen"]) == sorted(expected.appended), seed
 
 
-def endings(log: list[ev.Event]) -> dict[str, list[str]]:
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_engine_and_plain_model_agree_on_all_control_activities(block: int) -> None:
+    for seed in range(block, WIDE_PIPELINES, BLOCKS):
+        compare(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(100))
+def test_many_more(block: int) -> None:
+    for seed in range(WIDE_PIPELINES + block, WIDE_PIPELINES + MANY_PIPELINES, 100):
+        compare(seed)
+
+
+def compare(seed: int) -> None:
+    """One set of pipelines through both; the seed is in every message."""
+    generator = WideGenerator(seed)
+    pipelines = generator.pipelines()
+    expected = Expected(pipelines={document["name"]: document for document in pipelines})
+    status = run_pipeline("main", generator.outcomes, expected)
+    options = {"budget": generator.random.choice([1, 3, 256]), "reports_together": generator.random.random() < 0.5}
+    simulation = Simulation(pipelines, generator.outcomes, check_replay=seed % 8 == 0, **options)
+    main = simulation.start("main")
+    assert main.state.status == status, seed
+    events = [event for run in simulation.runs.values() for event in run.log]
+    assert endings(events) == {name: sorted(ends) for name, ends in expected.endings.items()}, seed
+    assert simulation.attempts == expected.attempts, seed
+    runs = Counter((run.state.pipeline.name, run.state.status) for run in simulation.runs.values())
+    assert runs == Counter(expected.runs), seed
+    variables = dict(main.state.variables)
+    assert sorted(variables.pop("seen")) == sorted(expected.appended), seed
+    counters = {name: len(value) for name, value in variables.items() if name.startswith("count-") and value}
+    assert counters == expected.passes, seed
+    assert {name: value for name, value in variables.items() if name.startswith("set-")} == expected.assigned, seed
+    for event in events:
+        if isinstance(event, ev.ActivityEnded) and event.type == "Filter" and event.status == "Succeeded":
+            assert event.output["Value"] == expected.kept[event.path.rsplit("/", 1)[-1]], seed
+
+
+def endings(log: Iterable[ev.Event]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for event in log:
         match event:
@@ -127,6 +89,23 @@ def endings(log: list[ev.Event]) -> dict[str, list[str]]:
                 continue
         found.setdefault(event.path.rsplit("/", 1)[-1], []).append(status)
     return {name: sorted(statuses) for name, statuses in found.items()}
+
+
+def test_the_generated_pipelines_hold_every_kind_and_every_ending() -> None:
+    kinds: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
+    for seed in range(200):
+        generator = WideGenerator(seed)
+        pipelines = generator.pipelines()
+        simulation = Simulation(pipelines, generator.outcomes, check_replay=False)
+        simulation.start("main")
+        for run in simulation.runs.values():
+            kinds.update(event.type for event in run.log if isinstance(event, ev.ActivityStarted))
+            ends.update(status for statuses in endings(run.log).values() for status in statuses)
+    leaves = {"Custom", "Fail", "Wait", "AppendVariable", "SetVariable", "Filter"}
+    assert set(kinds) == leaves | {"IfCondition", "ForEach", "Switch", "Until", "ExecutePipeline"}
+    assert min(kinds.values()) > 20
+    assert set(ends) == {"Succeeded", "Failed", "TimedOut", "Skipped", "Inactive"}
 
 
 def test_a_failing_model_would_be_noticed() -> None:
