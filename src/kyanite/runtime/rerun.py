@@ -14,7 +14,8 @@ from kyanite.engine.record import RunRecord
 from kyanite.engine.rerun import RerunPlanner
 from kyanite.engine.rerun_points import anything_failed, failed_loops, start_point
 from kyanite.engine.state import FINAL
-from kyanite.errors import ConflictError, ParameterError
+from kyanite.errors import ConflictError, NotFoundError, ParameterError
+from kyanite.runs.store import RunSummary
 from kyanite.runtime.check import refuse_broken
 from kyanite.runtime.clock import utc_now
 from kyanite.runtime.past import past_run
@@ -53,16 +54,11 @@ def rerun(
     event. Raises NotFoundError, ConflictError when the earlier run is not over or has nothing of the kind,
     ParameterError, DefinitionError.
     """
-    if parameters and mode is not RerunMode.WHOLE:
-        raise ParameterError(
-            "A run with new parameters runs whole: what was done with the old ones does not stand for it.",
-            cure="Leave out the parameters, or the point to begin from.",
-        )
     factory, record = past_run(workspace.store, run_id, masked=False)
     summary = workspace.store.summary(run_id)
-    if summary is None or (summary.status not in FINAL and not parameters):
-        status = summary.status if summary else "gone"
-        raise ConflictError(f"Run {run_id} is not over: it is {status}.", cure="Wait for its end, or cancel it.")
+    if summary is None:
+        raise NotFoundError(f"There is no run {run_id}.", cure="`kyanite runs list` shows the runs.")
+    _refuse(summary, mode, new_parameters=bool(parameters))
     queued = record.queued
     snapshot = queued.snapshot
     if latest_definitions:
@@ -91,6 +87,18 @@ def rerun(
         rerun=None if parameters else {"mode": mode.value, **plan},
     )
     return new_id
+
+
+def _refuse(summary: RunSummary, mode: RerunMode, *, new_parameters: bool) -> None:
+    if new_parameters and mode is not RerunMode.WHOLE:
+        raise ParameterError(
+            "A run with new parameters runs whole: what was done with the old ones does not stand for it.",
+            cure="Leave out the parameters, or the point to begin from.",
+        )
+    if summary.status not in FINAL and not new_parameters:
+        raise ConflictError(
+            f"Run {summary.run_id} is not over: it is {summary.status}.", cure="Wait for its end, or cancel it."
+        )
 
 
 def _plan(
