@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 from git_factory import ACCOUNT, GitFactory, Run, depends, set_variable
 
+from kyanite.runtime.rerun import RerunMode, rerun
+from kyanite.runtime.start import start_run
+from kyanite.runtime.worker import Worker
+from kyanite.runtime.workspace import open_workspace
+
 SECRET = "v3ry-secret-word"
 
 
@@ -223,3 +228,32 @@ def test_the_trace_is_a_tree(kyanite: Run, failed: str) -> None:
     assert out.splitlines()[-1] == "1"
     document = json.loads(kyanite("eval", "@item()", "--run", "latest", "--activity", "Loop/1/Each", "--json").out)
     assert document == {"value": "b", "type": "String", "trace": {"text": "@item()", "value": "b"}}
+
+
+def test_reused_outputs_stay_sealed(kyanite: Run, factory: GitFactory, home: Path) -> None:
+    """The output of an activity holds a secret: it is in no file of the workspace but the vault, reused or not."""
+    factory.storage()
+    factory.batch()
+    reference = {"referenceName": "Batch", "type": "LinkedServiceReference"}
+    task = {"name": "Task", "type": "Custom", "linkedServiceName": reference, "typeProperties": {"command": "x"}}
+    bad = {
+        "name": "Bad",
+        "type": "Fail",
+        "dependsOn": depends("Task"),
+        "typeProperties": {"message": expression("@activity('Task').output.word"), "errorCode": "E"},
+    }
+    word = {"word": {"type": "SecureString", "defaultValue": SECRET}}
+    factory.pipeline("P", task, bad, parameters=word)
+    kyanite("init")
+    with open_workspace(home) as workspace:
+        run_id = start_run(workspace, workspace.factory(factory.folder), "P")
+        assert Worker(workspace, activities={"Custom": lambda context: {"word": SECRET}}).run(run_id) == "Failed"
+        again = rerun(workspace, run_id, mode=RerunMode.FROM_FAILURE)
+        assert Worker(workspace, activities={}).run(again) == "Failed"
+        assert workspace.store.read(again)[0].body["rerun"]["reuse"]["Task"]["output"] == {"word": SECRET}
+        masked = workspace.store.history(again)[0].body["rerun"]
+        assert masked["reuse"]["Task"]["output"] == {"word": "***"}
+    assert rows(kyanite("runs", "show", again, "--json").out)["Bad"]["error"]["message"] == "***"
+    assert SECRET not in kyanite("runs", "explain", again).out + kyanite("runs", "explain", again, "--json").out
+    for file in home.glob("kyanite.db*"):
+        assert SECRET.encode() not in file.read_bytes()
