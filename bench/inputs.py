@@ -1,10 +1,10 @@
 """The files that splitting and merging are measured with, made alike on every machine and kept in a cache folder.
 
-    python bench/inputs.py [a b c d e f g] [--scale 1.0] [--cache DIR]
+    python bench/inputs.py [a b c d e f g h] [--scale 1.0] [--cache DIR]
 
 Flights are those of examples/airline/data, repeated with their delays and numbers shifted from copy to copy so that
-they stay as hard to compress as real ones; a counter `row` proves order. Sizes at scale 1 are about 1 GB (a: 25 MB at
-every scale). g is TPC-H lineitem as tpchgen-cli writes it (parquet-rs).
+they stay as hard to compress as real ones; a counter `row` proves order. Sizes at scale 1 are about 1 GB (a and h:
+25 MB at every scale). g is TPC-H lineitem as tpchgen-cli writes it (parquet-rs).
 """
 
 from __future__ import annotations
@@ -136,6 +136,11 @@ def _rows_for(path: Path, table: Callable[[int, int, int], pa.Table], megabytes:
     return math.ceil(sample * megabytes * MB / path.stat().st_size)
 
 
+def without_counter(table: pa.Table, first: int, number: int) -> pa.Table:
+    """The real columns only."""
+    return table.drop_columns(["row"])
+
+
 def with_payload(table: pa.Table, first: int, number: int) -> pa.Table:
     """Texts of 0 to 400 characters beside each row; their length falls off a cliff every few row groups."""
     longest = (4, 400, 40, 4, 120, 4, 240)[number // 3 % 7]
@@ -202,13 +207,14 @@ def make_lineitem(path: Path, megabytes: int) -> None:
 
 
 SHAPES = {
-    "a": Shape("real flights, one row group", 25, ("row",), write_flights(None), scales=False),
+    "a": Shape("real flights, one row group", 25, (), write_flights(None, without_counter), scales=False),
     "b": Shape("flights, many equal row groups of 1 M rows", 850, ("row",), write_flights(1_000_000)),
     "c": Shape("flights, few row groups of 5 M rows", 850, ("row",), write_flights(5_000_000)),
     "d": Shape("flights, hundreds of row groups of 64 K rows", 1000, ("row",), write_flights(65_536)),
     "e": Shape("rows of 20 to 420 bytes with cliffs", 1400, ("row",), write_flights(100_000, with_payload)),
     "f": Shape("nested types, zstd, v2 pages", 450, ("row",), make_nested),
     "g": Shape("TPC-H lineitem by parquet-rs", 232, ("l_orderkey", "l_linenumber"), make_lineitem),
+    "h": Shape("as a, with a counter: a dictionary of 1 MB", 25, ("row",), write_flights(None), scales=False),
 }
 
 
