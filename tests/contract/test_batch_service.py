@@ -47,11 +47,11 @@ class Workspace:
         return self.service.add_task("acct", job, TaskSpec(task_id, command, **changes))
 
     def wait(self, task_id="t", *, job="job", **options):
-        task = self.service.wait_task("acct", job, task_id, **{"timeout": 20, **options})
+        task = self.service.wait_task("acct", job, task_id, **{"timeout": 60, **options})
         assert task_problems(task) == []
         return task
 
-    def until(self, condition, seconds=20):
+    def until(self, condition, seconds=60):
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "it never happened"
