@@ -24,7 +24,7 @@ Json = Any
 class SimulatedRun:
     """A run: its live state, the same folded from the wire, its log, and what waits to be reported.
 
-    `parent` is who waits for its end: (run id, path); `link` says who started it.
+    `parent` is who waits for its end: (run id, path); `link` says who started it; `started` holds last attempts.
     """
 
     state: RunState
@@ -33,10 +33,12 @@ class SimulatedRun:
     parent: tuple[str, str] | None = None
     link: Mapping[str, Json] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
+    started: dict[str, ev.ActivityStarted] = field(default_factory=dict)
 
     def record(self, events: Sequence[ev.Event]) -> None:
         """Keep what happened; InvariantError when the log folds to another state than the live one."""
         self.log.extend(events)
+        self.started.update((event.path, event) for event in events if isinstance(event, ev.ActivityStarted))
         if self.replayed is None or not events:
             return
         for event in events:

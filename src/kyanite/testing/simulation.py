@@ -211,8 +211,8 @@ class Simulation:
                 raise InvariantError(f"The simulation does not know the command {type(command).__name__}.")
 
     def _call(self, run_id: str, run: SimulatedRun, path: str, counts: dict[str, int]) -> Call:
-        # from the log, for a child that nobody waits for may outlive the scope that started it
-        started = next(e for e in reversed(run.log) if isinstance(e, ev.ActivityStarted) and e.path == path)
+        # not from the state: when nobody waits for a child, the scope that started it may be closed already
+        started = run.started[path]
         name = path.rsplit("/", 1)[-1]
         counts[name] = counts.get(name, 0) + 1
         return Call(

@@ -9,7 +9,7 @@ from typing import Any
 
 from kyanite.engine.triggers import tumbling
 from kyanite.engine.triggers.recurrence import fires, read_recurrence
-from kyanite.engine.triggers.tumbling import SELF, Tumbling, Window
+from kyanite.engine.triggers.tumbling import Tumbling, Window
 from kyanite.engine.triggers.values import wire_time
 from kyanite.errors import UserError
 from kyanite.testing.conformance import Failure, shown
@@ -18,6 +18,7 @@ from kyanite.testing.times import moment_of
 Json = Any
 Case = Mapping[str, Json]
 FAR = datetime(9000, 1, 1, tzinfo=UTC)
+SELF = "self"
 
 
 def title_of(case: Case) -> str:
@@ -97,7 +98,7 @@ def _dependency(case: Case) -> Failure | None:
     found = tumbling.needs(rule, others, window)
     if "needs" in case:
         wanted = sorted((str(n["trigger"]), moment_of(n["start"]), moment_of(n["end"])) for n in case["needs"])
-        failure = _compare(wanted, sorted((n.trigger, n.window.start, n.window.end) for n in found), ends=True)
+        failure = _compare(wanted, sorted((n.trigger or SELF, n.window.start, n.window.end) for n in found), ends=True)
         if failure is not None:
             return failure
     ready = not tumbling.unmet(found, _status_of(_states(case)))
@@ -116,8 +117,8 @@ def _states(case: Case) -> dict[tuple[str, datetime], str]:
     }
 
 
-def _status_of(states: Mapping[tuple[str, datetime], str]) -> Callable[[str, datetime], str | None]:
-    return lambda trigger, start: states.get((trigger, start))
+def _status_of(states: Mapping[tuple[str, datetime], str]) -> Callable[[str | None, datetime], str | None]:
+    return lambda trigger, start: states.get((trigger or SELF, start))
 
 
 def _compare(wanted: list[Any], found: Iterable[Any], *, ends: bool) -> Failure | None:
