@@ -11,6 +11,7 @@ from kyanite.definitions.check import Supported, check
 from kyanite.definitions.model import Factory, Pipeline, Resource
 from kyanite.definitions.problem import Problem
 from kyanite.engine.control import CONTROL_ACTIVITIES
+from kyanite.engine.triggers import TRIGGERS
 from kyanite.errors import DefinitionError
 from kyanite.movement.formats import FORMATS
 
@@ -23,6 +24,7 @@ def supported_kinds() -> Supported:
         activities=frozenset({*ACTIVITIES, *CONTROL_ACTIVITIES}),
         datasets=frozenset(FORMATS),
         linked_services=frozenset({*CONNECTIONS, "AzureBatch"}),
+        triggers=frozenset(TRIGGERS),
     )
 
 

@@ -34,6 +34,9 @@ WHERE trigger_run_id = :trigger_run_id AND status = :old_status AND attempt = :o
 -- name: run
 SELECT * FROM trigger_runs WHERE trigger_run_id = ?
 
+-- name: runs_beginning_with
+SELECT * FROM trigger_runs WHERE substr(trigger_run_id, 1, length(?)) = ? LIMIT 2
+
 -- name: open_windows
 SELECT * FROM trigger_runs
 WHERE factory = ? AND trigger_key = ? AND window_start IS NOT NULL AND status IN ('Waiting', 'Inprogress')

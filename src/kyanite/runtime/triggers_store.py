@@ -164,6 +164,11 @@ class TriggerStore:
         }
         return [self._run(row) for row in self._database.query(self._sql["runs"], arguments)]
 
+    def runs_beginning_with(self, text: str) -> list[TriggerRun]:
+        """Two trigger runs at most whose id begins with a text."""
+        rows = self._database.query(self._sql["runs_beginning_with"], (text.casefold(),) * 2)
+        return [self._run(row) for row in rows]
+
     def forget(self, before: datetime) -> int:
         """Delete trigger runs that are not windows and were last updated before a time; how many."""
         return self._database.execute(self._sql["forget"], (utc_text(before),))

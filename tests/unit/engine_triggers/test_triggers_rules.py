@@ -57,17 +57,17 @@ def test_a_window_never_waits_for_itself_nor_beyond_the_others_end() -> None:
     own = {"type": "SelfDependencyTumblingWindowTriggerReference", "offset": "-01:30:00", "size": "02:00:00"}
     other = {
         "type": "TumblingWindowTriggerDependencyReference",
-        "referenceTrigger": {"type": "TriggerReference", "referenceName": "up"},
+        "referenceTrigger": {"type": "TriggerReference", "referenceName": "self"},
         "size": "05:00:00",
     }
     rule = tumbling.read({**HOURLY, "dependsOn": [own, other]}, "t")
     up = tumbling.read({**HOURLY, "endTime": "2024-01-01T06:00:00Z"}, "t")
-    found = tumbling.needs(rule, {"up": up}, tumbling.window_at(rule, 4))
+    found = tumbling.needs(rule, {"Self": up}, tumbling.window_at(rule, 4))
     assert [(need.trigger, need.window.start.hour) for need in found] == [
         ("self", 2),
         ("self", 3),
-        ("up", 4),
-        ("up", 5),
+        ("Self", 4),
+        ("Self", 5),
     ]
 
 

@@ -34,7 +34,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class WindowDependency:
-    """The windows of another trigger (`trigger`; SELF for this one) that must have succeeded."""
+    """The windows of another trigger (SELF: of this one) that must have succeeded."""
 
     trigger: str
     offset: timedelta
@@ -43,7 +43,7 @@ class WindowDependency:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One window that another one waits for."""
+    """One window that another one waits for, of another trigger or (SELF) of its own."""
 
     trigger: str
     window: Window
@@ -205,7 +205,8 @@ def _dependency(value: Json, where: str) -> WindowDependency:
         name = member(raw.get("referenceTrigger"), f"{where}.referenceTrigger").get("referenceName")
         if not isinstance(name, str) or not name:
             raise DefinitionError("It names no trigger.", where=f"{where}.referenceTrigger", cure="Add referenceName.")
-        return WindowDependency(name, offset, size)
+        # names compare without case: another spelling keeps a trigger that is really called so apart
+        return WindowDependency(name if name != SELF else SELF.capitalize(), offset, size)
     if offset >= timedelta():
         raise DefinitionError(
             "A trigger can only depend on its own earlier windows.",
