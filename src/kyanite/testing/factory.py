@@ -118,9 +118,9 @@ def load_factory(
     elif isinstance(source, Mapping):
         loaded = FactoryUnderTest(_of_template(source, parameters or {}, name), "template")
     elif Path(source).is_dir():
-        loaded = FactoryUnderTest(_of_folder(Path(source), name), str(source))
+        loaded = FactoryUnderTest(_of_folder(Path(source), name), str(Path(source).resolve()))
     else:
-        loaded = FactoryUnderTest(_of_file(Path(source), parameters or {}, name), str(source))
+        loaded = FactoryUnderTest(_of_file(Path(source), parameters or {}, name), str(Path(source).resolve()))
     broken = [problem for problem in loaded.definitions.problems if problem.severity == "error"]
     if broken:
         lines = "\n  ".join(f"{problem.file} {problem.path}: {problem.message}" for problem in broken)
