@@ -1,11 +1,13 @@
 """What one activity costs, durably, beside the floor of the same disk in the same minutes.
 
-    python bench/engine.py [--activities 1000] [--runs 3] [--json]
+    python bench/engine.py [--activities 1000] [--runs 3] [--peers Luigi,DBOS] [--json]
 
 Floor: stdlib sqlite3 (WAL, synchronous=FULL), two transactions per activity, each an event row and a state row. Here:
-a chain of SetVariable, a chain of no-op execution activities, and as many no-op activities side by side. After each run
-another process's view of the database is checked: every activity has its start and its end there, or no time is
-reported. Luigi (weaker promise: one output file per task, no log) is measured too when it is installed.
+a chain of SetVariable, a chain of no-op execution activities, as many no-op activities side by side, and a ForEach over
+as many items, 50 at once. After each run another process's view of the database is checked: every activity has its
+start and its end there, or no time is reported. Peers (200 no-op tasks each, `bench/engine_peers.py`) run when
+`python bench/environment.py bench-orchestrators` has installed them; "recorded" is what their own record holds at the
+end, and a run that lost tasks is called wrong.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import environment
+from engine_peers import PEERS
 
 from kyanite.activities.context import ActivityContext
 from kyanite.definitions.load import load_documents
@@ -52,6 +58,9 @@ def floor(folder: Path, count: int) -> float:
     return seconds
 
 
+PEER_TASKS = 200
+
+
 def chain(count: int, kind: str, linked: bool) -> Factory:
     properties = {
         "SetVariable": {
@@ -76,6 +85,23 @@ def chain(count: int, kind: str, linked: bool) -> Factory:
         }
         for number in range(count)
     ]
+    return factory_of(activities)
+
+
+def for_each(count: int) -> Factory:
+    """One ForEach over `count` items, 50 at once, a no-op execution activity inside."""
+    inner = {
+        "name": "a",
+        "type": "Custom",
+        "typeProperties": {"command": "true"},
+        "linkedServiceName": {"referenceName": "pool", "type": "LinkedServiceReference"},
+    }
+    items = {"value": f"@range(0, {count})", "type": "Expression"}
+    properties = {"items": items, "isSequential": False, "batchCount": 50, "activities": [inner]}
+    return factory_of([{"name": "loop", "type": "ForEach", "typeProperties": properties}])
+
+
+def factory_of(activities: list[dict[str, Any]]) -> Factory:
     pipeline = {"name": "p", "properties": {"activities": activities, "variables": {"v": {"type": "String"}}}}
     reference = {"referenceName": "store", "type": "LinkedServiceReference"}
     store = {
@@ -123,22 +149,31 @@ def check(database: Path, run_id: str, status: str, count: int) -> None:
         raise SystemExit(f"wrong result: {status}, {dict(kinds)}")
 
 
-def luigi_chain(folder: Path, count: int) -> float | None:
-    program = f"""
-import luigi, pathlib, sys
-class T(luigi.Task):
-    n = luigi.IntParameter()
-    def requires(self): return [T(n=self.n - 1)] if self.n else []
-    def output(self): return luigi.LocalTarget({str(folder)!r} + f"/t{{self.n}}")
-    def run(self): self.output().open("w").close()
-sys.setrecursionlimit(100000)
-import time; began = time.perf_counter()
-luigi.build([T(n={count} - 1)], local_scheduler=True, log_level="ERROR")
-print("seconds", time.perf_counter() - began)
-"""
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("seconds ")]
-    return float(lines[-1].split()[1]) if lines and len(list(folder.glob("t*"))) == count else None
+def peer(name: str, runs: int) -> tuple[list[float], str]:
+    """A peer's seconds for its tasks, run by run, and what is to be said: what it recorded, or why it did not run."""
+    python = environment.python_of("bench-orchestrators")
+    if python is None:
+        return [], "not installed"
+    times, recorded = [], []
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [str(python), "-P", str(Path(__file__).with_name("engine_peers.py")), name, folder]
+            done = subprocess.run(
+                [*command, str(PEER_TASKS)],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment.clean_environ(),
+                timeout=600,
+            )
+        results = [line for line in done.stdout.splitlines() if line.startswith('{"seconds"')]
+        if not results:
+            return [], f"does not run: {(done.stderr.strip().splitlines() or ['no message'])[-1][:150]}"
+        result = json.loads(results[-1])
+        times.append(result["seconds"])
+        recorded.append(result["recorded"])
+    told = f"recorded {min(recorded)} of {PEER_TASKS}"
+    return times, told if min(recorded) == PEER_TASKS else f"WRONG: {told}"
 
 
 def cold_run(folder: Path) -> float:
@@ -173,31 +208,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--activities", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--peers", default=",".join(PEERS), help="all unless named; none with an empty text")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     count = options.activities
     commits: dict[str, int] = {}
 
-    def shape(name: str, kind: str, linked: bool) -> Callable[[Path], float]:
+    def shape(name: str, factory: Factory, activities: int) -> Callable[[Path], float]:
         def work(folder: Path) -> float:
-            seconds, commits[name] = kyanite(folder, chain(count, kind, linked), count)
+            seconds, commits[name] = kyanite(folder, factory, activities)
             return seconds
 
         return work
 
     rows = {"floor: 2 transactions an activity": measure(options.runs, lambda folder: floor(folder, count))}
-    for name, kind, linked in (
-        ("SetVariable, chain", "SetVariable", True),
-        ("no-op activity, chain", "Custom", True),
-        ("no-op activity, side by side", "Custom", False),
+    for name, factory, activities in (
+        ("SetVariable, chain", chain(count, "SetVariable", True), count),
+        ("no-op activity, chain", chain(count, "Custom", True), count),
+        ("no-op activity, side by side", chain(count, "Custom", False), count),
+        (f"ForEach, {count} items, 50 at once", for_each(count), count + 1),
     ):
-        rows[name] = measure(options.runs, shape(name, kind, linked))
-    peers = [luigi_chain(Path(tempfile.mkdtemp()), 200) for _ in range(options.runs)]
-    report(options.json, count, rows, commits, [time for time in peers if time is not None])
+        rows[name] = measure(options.runs, shape(name, factory, activities))
+    peers = {name: peer(name, options.runs) for name in options.peers.split(",") if name}
+    report(options.json, count, rows, commits, peers)
 
 
 def report(
-    as_json: bool, count: int, rows: dict[str, list[float]], commits: dict[str, int], luigi: list[float]
+    as_json: bool,
+    count: int,
+    rows: dict[str, list[float]],
+    commits: dict[str, int],
+    peers: dict[str, tuple[list[float], str]],
 ) -> None:
     base = statistics.median(next(iter(rows.values()))) / count
     table = {
@@ -208,18 +249,27 @@ def report(
         }
         for name, times in rows.items()
     }
-    if luigi:
-        each = statistics.median(luigi) / 200
-        table["Luigi, chain of 200"] = {"msPerActivity": each * 1000, "timesFloor": each / base, "commits": 0}
+    others = {name: each_of(times, told, base) for name, (times, told) in peers.items()}
     cold = statistics.median(measure(5, cold_run))
     if as_json:
-        print(json.dumps({"activities": count, "rows": table, "coldRunSeconds": cold}, indent=2))
+        print(json.dumps({"activities": count, "rows": table, "peers": others, "coldRunSeconds": cold}, indent=2))
         return
     print(f"{count} activities, median of {len(next(iter(rows.values())))} runs\n")
     print(f"{'':36}{'ms each':>9}{'x floor':>9}{'commits':>9}")
     for name, row in table.items():
         print(f"{name:36}{row['msPerActivity']:9.3f}{row['timesFloor']:9.2f}{row['commits']:9.0f}")
+    for name, other in others.items():
+        figures = f"{other['msPerTask']:9.3f}{other['timesFloor']:9.2f}" if "msPerTask" in other else " " * 18
+        print(f"{name + f', {PEER_TASKS} tasks':36}{figures}{'':9}  {other['result']}")
     print(f"\ncold `kyanite run` of a one-activity pipeline: {cold:.2f} s (median of 5)")
+
+
+def each_of(times: list[float], told: str, base: float) -> dict[str, Any]:
+    """A peer's figures; none when its result is wrong."""
+    if not times or told.startswith("WRONG"):
+        return {"result": told + (f" in {statistics.median(times):.1f} s" if times else "")}
+    each = statistics.median(times) / PEER_TASKS
+    return {"msPerTask": each * 1000, "timesFloor": each / base, "result": told}
 
 
 if __name__ == "__main__":
