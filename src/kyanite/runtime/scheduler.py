@@ -131,19 +131,17 @@ class Scheduler:
             made = fire(
                 site,
                 trigger,
-                f"schedule {wire_time(due)}",
+                wire_time(due),
                 schedule_scope(trigger.name, due, now),
                 {"TriggerTime": us_text(now), "ScheduleTime": us_text(due)},
                 now,
                 claim=lambda until=due: self._store.claim_until(state, until),  # type: ignore[misc]
             )
-            self._tell(made, f"trigger {trigger.name} fired for {wire_time(due)}")
+            self._tell(made)
             following = next_fire(rule, due)
         return following
 
-    def _tell(self, made: list[str], text: str = "") -> None:
-        if made and text:
-            self._log(text)
+    def _tell(self, made: list[str]) -> None:
         for run_id in made:
             self._on_run(run_id)
 

@@ -62,7 +62,7 @@ def serve(
             patience = max(0.0, (wake - clock()).total_seconds())
             stop.wait(patience if end is None else max(0.0, min(patience, end - time.monotonic())))
         left = pool.stop()
-        log("stopped" + (f"; {left} runs in progress go on with the next `kyanite serve`" if left else ""))
+        log("stopped" + (f"; runs in progress that the next `kyanite serve` goes on with: {left}" if left else ""))
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def _handle(
     for item in subscriptions:
         if item.rule.matches(blob) and blob.at >= item.state.since:
             scope = event_scope(item.trigger.name, blob, now)
-            made += fire(item.site, item.trigger, f"event {blob.id}", scope, _properties(blob, now), now)
+            made += fire(item.site, item.trigger, f"{blob.path} ({blob.id})", scope, _properties(blob, now), now)
     return made
 
 

@@ -117,7 +117,7 @@ def fire(
     *,
     claim: Callable[[], bool] = lambda: True,
 ) -> list[str]:
-    """Fire a trigger once for `what` (a fire time, an event): its trigger run and pipeline runs, in one transaction.
+    """Fire a trigger once for `what` (a fire time, a blob and its event): trigger run and pipeline runs in one commit.
 
     Gives the ids of the pipeline runs; none when `claim`, asked inside the transaction, says no or it was done before.
     A pipeline that cannot run makes the trigger run Failed and does not disturb the others.
@@ -145,6 +145,7 @@ def fire(
             return []
         for item in prepared:
             create(site, trigger, item, by, now)
+    site.log(f"trigger {trigger.name} fired for {what}: {', '.join(item.run_id for item in prepared) or 'no run'}")
     for problem in problems:
         site.log(f"trigger {trigger.name}: {problem}")
     return [item.run_id for item in prepared]

@@ -182,6 +182,7 @@ class _Step:
             if store.change(base, **changes) is None:
                 return None
             create(self.site, self.trigger, prepared, base.trigger_run_id, self.now)
+        self.site.log(f"trigger {base.name}: window {_shown(base)} runs: {prepared.run_id}")
         return prepared.run_id
 
     def _prepare(self, window: Window, run: TriggerRun) -> PreparedRun:
