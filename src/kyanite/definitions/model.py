@@ -78,7 +78,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Variable:
-    """A declared pipeline variable with its start value: `""` for text and `[]` for arrays when none is given."""
+    """A declared pipeline variable with its start value; without one `""`, `[]`, 0 or false by its type."""
 
     name: str
     type: str
@@ -280,5 +280,5 @@ def _parameter(name: str, raw: Json) -> Parameter:
 def _variable(name: str, raw: Json) -> Variable:
     entry = as_object(raw)
     kind = str(entry.get("type", "String"))
-    start: dict[str, Json] = {"string": "", "array": []}
+    start: dict[str, Json] = {"string": "", "array": [], "int": 0, "integer": 0, "bool": False, "boolean": False}
     return Variable(name, kind, entry.get("defaultValue", start.get(kind.lower())))

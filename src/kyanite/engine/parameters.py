@@ -106,15 +106,9 @@ def _convert(name: str, declared: str, value: Json) -> Json:
     return float(value) if declared == "Float" else value
 
 
-_EMPTY: dict[str, Json] = {"Array": [], "Bool": False, "Int": 0, "String": ""}
-
-
 def initial_variables(pipeline: Pipeline) -> dict[str, Json]:
     """The variables at the start of a run: defaults, else the empty value of the type."""
-    return {
-        name: _EMPTY.get(type_name(variable.type)) if variable.default is MISSING else variable.default
-        for name, variable in pipeline.variables.items()
-    }
+    return {name: variable.default for name, variable in pipeline.variables.items()}
 
 
 def variable_name(pipeline: Pipeline, name: Json) -> str:

@@ -113,7 +113,7 @@ def test_parameters_variables_and_concurrency() -> None:
     assert {name: v.default for name, v in found.variables.items()} == {
         "text": "",
         "list": [],
-        "flag": None,
+        "flag": False,
         "set": "x",
     }
     assert found.concurrency == 3

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from kyanite.errors import ExpressionError
 from kyanite.expressions.scope import Evaluation, Json
+from kyanite.expressions.syntax import INTEGER_MAXIMUM, INTEGER_MINIMUM
 from kyanite.expressions.values import is_number, is_xml, kind_of, text_form
 from kyanite.expressions.xml_tree import XmlNode, parse_xml
 
@@ -33,9 +34,11 @@ def integer(value: Json, index: int = 0) -> int:
 
 
 def number(value: Json, index: int = 0) -> int | float:
-    """The argument as an integer or a double."""
-    if type(value) is int or type(value) is float:
+    """The argument as an integer of 64 bits or a double; JSON texts can hold larger integers, which are refused."""
+    if type(value) is float or (type(value) is int and INTEGER_MINIMUM <= value <= INTEGER_MAXIMUM):
         return value
+    if type(value) is int:
+        raise ArgumentRefused(index, "The integer does not fit in 64 bits.")
     raise ArgumentRefused(index, f"A number is expected, not a value of type '{kind_of(value)}'.")
 
 
@@ -89,6 +92,7 @@ def numbers(values: tuple[Json, ...]) -> list[int | float]:
         if not is_number(item):
             place = 0 if items is not values else index
             raise ArgumentRefused(place, f"Numbers are expected, not a value of type '{kind_of(item)}'.")
+        number(item, 0 if items is not values else index)
     return list(items)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from kyanite.errors import ExpressionError
 from kyanite.expressions import characters, json_text, values
-from kyanite.expressions.functions.arguments import ArgumentRefused, text, xml_document
+from kyanite.expressions.functions.arguments import ArgumentRefused, number, text, xml_document
 from kyanite.expressions.scope import Evaluation, Json, Thunk
 from kyanite.expressions.syntax import INTEGER_MAXIMUM, INTEGER_MINIMUM
 from kyanite.expressions.xml_tree import xml_to_json
@@ -127,7 +127,7 @@ def uri_component_to_binary(evaluation: Evaluation, value: Json) -> Json:
 def float_(evaluation: Evaluation, value: Json) -> float:
     """A double; commas in a text are thousands separators and dropped."""
     if isinstance(value, bool | int | float):
-        return float(value)
+        return float(number(value) if not isinstance(value, bool) else value)
     real = float(_number_text(value))
     if not isfinite(real):
         raise ArgumentRefused(0, _NOT_CONVERTIBLE)
