@@ -20,7 +20,7 @@ from kyanite.runtime.serve import RunPool, only_server, serve
 from kyanite.runtime.start import start_run
 from kyanite.runtime.triggers import list_triggers, preview, start_trigger, stop_trigger, trigger_document
 from kyanite.runtime.triggers_runs import cancel_trigger_run, find_trigger_run, rerun_trigger_run, trigger_runs
-from kyanite.runtime.triggers_store import TriggerRunQuery
+from kyanite.runtime.triggers_store import TriggerRunQuery, TriggerStore
 from kyanite.runtime.worker import Worker
 from kyanite.runtime.workspace import Workspace, open_workspace
 from kyanite.storage import events
@@ -317,6 +317,19 @@ def test_backfill_is_oldest_first_and_so_many_at_a_time(workspace: Workspace, cl
     one = trigger_runs(workspace)[0]
     assert one["properties"]["windowStartTime"] == "3/30/2024 1:00:00 PM"
     assert (one["status"], one["windowEnd"]) == ("Inprogress", "2024-03-30T14:00:00Z")
+
+
+def test_no_window_is_passed_over_when_places_come_and_go(
+    workspace: Workspace, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(workspace, pipeline("p"), windows("hourly", starts("p")))
+    begin(workspace, clock, "hourly")
+    others = iter([2, 0, 0, 0])  # another scheduler has taken both places; a moment later they are free again
+    with monkeypatch.context() as busy:
+        busy.setattr(TriggerStore, "running_windows", lambda store, key: next(others))
+        Scheduler(workspace, clock=clock).look()
+    Scheduler(workspace, clock=clock).look()
+    assert [hour for hour, _ in shown(workspace, "hourly")] == ["30T08:00", "30T09:00"]
 
 
 def test_a_failed_run_is_tried_again_with_the_same_parameters(workspace: Workspace, clock: Clock) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from kyanite.definitions.model import Resource
@@ -61,7 +62,7 @@ class Scheduler:
         self._on_run = on_run
         self._log = log
         self._loaded: dict[str, _Loaded] = {}
-        self._said: dict[TriggerKey, str] = {}
+        self._said: dict[TriggerKey | None, str] = {}
         self._tidy_at: datetime | None = None
 
     def look(self) -> datetime:
@@ -82,7 +83,7 @@ class Scheduler:
                     raise  # nothing can be kept: the others would fare no better
                 except KyaniteError as error:
                     self._say(key, f"trigger {trigger.name} cannot work: {error}")
-        self._tell(handle_events(self._workspace, subscriptions, now, self._log))
+        self._tell(handle_events(self._workspace, subscriptions, now, partial(self._say, None)))
         self._tidy(now)
         return wake
 
@@ -135,7 +136,7 @@ class Scheduler:
                 schedule_scope(trigger.name, due, now),
                 {"TriggerTime": us_text(now), "ScheduleTime": us_text(due)},
                 now,
-                claim=lambda until=due: self._store.claim_until(state, until),  # type: ignore[misc]
+                claim=partial(self._store.claim_until, state, due),
             )
             self._tell(made)
             following = next_fire(rule, due)
@@ -145,8 +146,8 @@ class Scheduler:
         for run_id in made:
             self._on_run(run_id)
 
-    def _say(self, key: TriggerKey, text: str) -> None:
-        """Say a thing about a trigger once, not at every look."""
+    def _say(self, key: TriggerKey | None, text: str) -> None:
+        """Say a thing about a trigger (None: about storage events) once, not at every look."""
         if self._said.get(key) != text:
             self._said[key] = text
             self._log(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from kyanite.definitions.model import Resource
 from kyanite.engine.triggers.starts import event_scope
@@ -87,7 +88,15 @@ def _handle(
     for item in subscriptions:
         if item.rule.matches(blob) and blob.at >= item.state.since:
             scope = event_scope(item.trigger.name, blob, now)
-            made += fire(item.site, item.trigger, f"{blob.path} ({blob.id})", scope, _properties(blob, now), now)
+            made += fire(
+                item.site,
+                item.trigger,
+                f"{blob.path} ({blob.id})",
+                scope,
+                _properties(blob, now),
+                now,
+                claim=partial(item.site.store.is_started, item.state),
+            )
     return made
 
 

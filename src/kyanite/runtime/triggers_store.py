@@ -123,6 +123,11 @@ class TriggerStore:
         }
         self._database.execute(self._sql["put_state"], arguments)
 
+    def is_started(self, state: TriggerState) -> bool:
+        """Whether a trigger is still started as it was; ask inside the transaction that fires it."""
+        current = self.state(state.key)
+        return current is not None and (current.state, current.definition) == (STARTED, state.definition)
+
     def claim_until(self, state: TriggerState, until: datetime) -> bool:
         """Take all fires up to a time; False when the trigger was stopped or changed, or somebody else took them."""
         arguments = {

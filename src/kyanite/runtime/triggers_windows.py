@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -24,7 +24,6 @@ from kyanite.runtime.triggers_store import (
     CANCELED,
     FAILED,
     IN_PROGRESS,
-    STARTED,
     SUCCEEDED,
     WAITING,
     TriggerKey,
@@ -33,6 +32,7 @@ from kyanite.runtime.triggers_store import (
 )
 
 Json = Any
+_READ_AHEAD = 50
 _ENDED_AS = {"Cancelled": CANCELED, "Failed": FAILED, "Succeeded": SUCCEEDED}
 
 
@@ -78,6 +78,15 @@ def rules_needed(site: Site, rule: Tumbling) -> dict[str, Tumbling]:
     return found
 
 
+@dataclass(frozen=True)
+class _Statuses:
+    """Start -> status of a trigger's windows that start from `first` to `last`."""
+
+    first: datetime
+    last: datetime
+    found: Mapping[datetime, str]
+
+
 @dataclass
 class _Step:
     """The windows of one trigger at one moment."""
@@ -87,6 +96,7 @@ class _Step:
     rule: Tumbling
     state: TriggerState
     now: datetime
+    statuses: dict[str, _Statuses] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> TriggerKey:
@@ -114,6 +124,8 @@ class _Step:
                 self._wait(window, run, missing)
             elif run_id := self._run(window, run):
                 made.append(run_id)
+            elif run is None and store.window(self.key, window.start) is None:
+                break  # it was not its turn: a later window must not be there before it
         return made
 
     def _candidates(self, waiting: list[TriggerRun]) -> Iterator[tuple[Window, TriggerRun | None]]:
@@ -128,12 +140,19 @@ class _Step:
         if not self.rule.depends_on:
             return []
         needed = needs(self.rule, self.others, window)
-        statuses: dict[str, dict[datetime, str]] = {}
         for name in {need.trigger for need in needed}:
             starts = [need.window.start for need in needed if need.trigger == name]
-            key = self.key if name == SELF else TriggerKey.of(self.site.factory.name, name)
-            statuses[name] = self.site.store.window_statuses(key, min(starts), max(starts))
-        return unmet(needed, lambda name, start: statuses[name].get(start))
+            self._read_statuses(name, min(starts), max(starts), window.end - window.start)
+        return unmet(needed, lambda name, start: self.statuses[name].found.get(start))
+
+    def _read_statuses(self, name: str, first: datetime, last: datetime, step: timedelta) -> None:
+        """Have the statuses of a trigger's windows at hand; those that the next windows will ask for come along."""
+        known = self.statuses.get(name)
+        if known is not None and known.first <= first and last <= known.last:
+            return
+        key = self.key if name == SELF else TriggerKey.of(self.site.factory.name, name)
+        last += _READ_AHEAD * step
+        self.statuses[name] = _Statuses(first, last, self.site.store.window_statuses(key, first, last))
 
     def _wait(self, window: Window, run: TriggerRun | None, missing: list[Need]) -> None:
         shown = tuple(f"{self._name(need)} {wire_time(need.window.start)}" for need in missing[:10])
@@ -172,10 +191,7 @@ class _Step:
             "message": "",
         }
         with self.site.workspace.database.transaction():
-            current = store.state(self.key)
-            if current is None or (current.state, current.definition) != (STARTED, self.state.definition):
-                return None
-            if store.running_windows(self.key) >= self.rule.max_concurrency:
+            if not store.is_started(self.state) or store.running_windows(self.key) >= self.rule.max_concurrency:
                 return None
             if run is None and not store.insert(base):
                 return None
