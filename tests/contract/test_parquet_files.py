@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kyanite.errors import DataError
-from kyanite.parquet import Source, merge, split
+from kyanite.parquet import FileOpener, Source, merge, split
 
 
 class FileWriter:
@@ -121,6 +121,41 @@ def test_the_package_does_not_load_pyarrow_before_it_is_needed(files, tmp_path):
     )
     subprocess.run([sys.executable, "-c", program, str(files[0]), str(tmp_path / "out.parquet")], check=True)
     assert pq.read_table(tmp_path / "out.parquet").equals(pq.read_table(files[0]))
+
+
+class Staging:
+    """Opens parts in a folder; other processes can do it too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, name: str) -> FileWriter:
+        return FileWriter(self.folder / name)
+
+
+def test_processes_write_the_same_parts(files, tmp_path):
+    sources = [Source(path.name, FileOpener(str(path)), path.stat().st_size) for path in files]
+    results = []
+    for workers in (1, 2):
+        target = tmp_path / f"by-{workers}"
+        target.mkdir()
+        results.append(split(sources, Staging(target), max_bytes=600_000, staged=True, workers=workers))
+    assert results[0] == results[1]
+    for part in results[0].parts:
+        assert (tmp_path / "by-1" / part.name).read_bytes() == (tmp_path / "by-2" / part.name).read_bytes()
+    assert len(list((tmp_path / "by-2").iterdir())) == len(results[0].parts) > 3
+
+
+def test_an_error_in_a_process_comes_back(files, tmp_path):
+    sources = [Source(path.name, FileOpener(str(path)), path.stat().st_size) for path in files]
+    data = bytearray(files[2].read_bytes())
+    data[5_000:400_000] = bytes(395_000)
+    files[2].write_bytes(data)
+    target = tmp_path / "parts"
+    target.mkdir()
+    with pytest.raises(DataError) as caught:
+        split(sources, Staging(target), rows=30_001, staged=True, workers=2)
+    assert caught.value.where == "in-2.parquet"
 
 
 @pytest.mark.slow

@@ -9,12 +9,13 @@ import re
 import struct as packing
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from kyanite import limits
 from kyanite.errors import DataError, LimitError, UnsupportedError
 from kyanite.parquet.model import Source
+from kyanite.parquet.order import VALUE_BYTES, declared_orders, order_of
 from kyanite.parquet.thrift import (
     BINARY,
     I64,
@@ -39,13 +40,22 @@ FOOTER_LEVELS = 3  # FileMetaData, RowGroup, ColumnChunk, ColumnMetaData: what t
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One column as stored: physical type (0 BOOLEAN .. 7 FIXED_LEN_BYTE_ARRAY), length in bytes when fixed, depths."""
+    """One column as stored: physical type (0 BOOLEAN .. 7 FIXED_LEN_BYTE_ARRAY), length in bytes when fixed, depths.
+
+    `order` names how its minima and maxima compare (`order.KEYS`); "" = they say nothing.
+    """
 
     path: tuple[str, ...]
     type: int
     length: int
     max_definition: int
     max_repetition: int
+    order: str = ""
+
+    @property
+    def length_of_value(self) -> int:
+        """Bytes of each value, 0 for texts."""
+        return VALUE_BYTES.get(self.type, self.length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,11 @@ class Footer:
     leaves: tuple[Leaf, ...]
     row_groups: tuple[RowGroup, ...]
     schema_key: bytes = field(repr=False)
+
+    def group_sizes(self) -> Iterator[tuple[int, int]]:
+        """(rows, bytes with page indexes and bloom filters) of each row group."""
+        for group in self.row_groups:
+            yield group.rows, group.size + group.index_size
 
     @property
     def created_by(self) -> str:
@@ -176,7 +191,7 @@ def parse_footer(data: bytes, size: int, name: str) -> Footer:
         struct, _ = decode(data, levels=FOOTER_LEVELS)
         if 8 in struct:
             raise _encrypted(name)
-        leaves = _leaves(structs_of(struct, 2))
+        leaves = _ordered(_leaves(structs_of(struct, 2)), struct)
         rows = number_of(struct, 3)
         data_end = size - 8 - len(data)
         groups = tuple(_row_group(group, leaves, data_end, name) for group in structs_of(struct, 4))
@@ -242,6 +257,16 @@ def _chunk(struct: Struct, data_end: int, name: str) -> Chunk:
         if place < 4 or length < 0 or place + length > data_end:
             raise DataError("An index of a column chunk lies outside the file.")
     return Chunk(struct, start, size)
+
+
+def _ordered(leaves: tuple[Leaf, ...], footer: Struct) -> tuple[Leaf, ...]:
+    """The leaves with the order of their bounds."""
+    elements = [element for element in structs_of(footer, 2)[1:] if 1 in element and not number_of(element, 5, 0)]
+    orders = declared_orders(footer, len(leaves))
+    return tuple(
+        replace(leaf, order=order_of(element, declared))
+        for leaf, element, declared in zip(leaves, elements, orders, strict=True)
+    )
 
 
 def _leaves(elements: list[Struct]) -> tuple[Leaf, ...]:

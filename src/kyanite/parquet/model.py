@@ -14,11 +14,36 @@ Cancelled = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Source:
-    """A parquet file to read: the name used in messages, how to open it (seekable, binary), its size in bytes."""
+    """A parquet file to read: the name used in messages, how to open it (seekable, binary), its size in bytes.
+
+    When `open` can be pickled (`FileOpener`, a `partial` of a module's function), other processes can read it too.
+    """
 
     name: str
     open: Callable[[], BinaryIO]
     size: int
+
+
+@dataclass(frozen=True)
+class FileOpener:
+    """Opens a local file: a `Source.open` that other processes can use too."""
+
+    path: str
+
+    def __call__(self) -> BinaryIO:
+        """The file, open; who asked for it closes it."""
+        return open(self.path, "rb")  # noqa: PTH123 - no Path needed
+
+
+@dataclass(frozen=True)
+class Work:
+    """Some row groups (or slices of them) of a part and their bytes in it."""
+
+    row_groups: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.row_groups + other.row_groups, self.bytes + other.bytes)
 
 
 class Sink(Protocol):
@@ -54,13 +79,21 @@ class MergeResult:
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a split, rows `first_row` .. `first_row + rows` of the input; `oversize` = one row above target."""
+    """One file of a split, rows `first_row` .. `first_row + rows` of the input; `oversize` = one row above target.
+
+    `raw` row groups were copied whole, `cut` ones at their pages, of which `rewritten` bytes are pages made anew;
+    `encoded` ones could not be cut as they were.
+    """
 
     name: str
     rows: int
     bytes: int
     first_row: int
     oversize: bool = False
+    raw: Work = Work()
+    cut: Work = Work()
+    encoded: Work = Work()
+    rewritten: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +105,21 @@ class SplitResult:
     rows_out: int
     bytes_in: int
     bytes_out: int
+
+    @property
+    def raw(self) -> Work:
+        """What was copied as whole row groups."""
+        return sum((part.raw for part in self.parts), Work())
+
+    @property
+    def cut(self) -> Work:
+        """Slices of row groups: pages copied, those under the cuts made anew."""
+        return sum((part.cut for part in self.parts), Work())
+
+    @property
+    def encoded(self) -> Work:
+        """What had to be decoded and encoded anew."""
+        return sum((part.encoded for part in self.parts), Work())
 
     @property
     def oversize(self) -> tuple[Part, ...]:

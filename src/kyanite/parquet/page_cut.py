@@ -47,11 +47,17 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class CutPage:
-    """A new page: header and body as written, its size decompressed (header included) and its number of values."""
+    """A new page: header and body as written, its size decompressed (header included) and its number of values.
+
+    `encoded` are the `defined` values that are not null, in the page's encoding; `old_nulls` were in the whole page.
+    """
 
     data: bytes
     uncompressed: int
     values: int
+    encoded: bytes
+    defined: int
+    old_nulls: int
 
 
 def data_header(header: Struct) -> Struct:
@@ -153,18 +159,23 @@ def cut_page(header: Struct, data: bytes, leaf: Leaf, codec: int, first: int, la
             raise NotCuttable("Pages that begin inside a row are not cut.")
         first, last = _nth_row(starts, first), _nth_row(starts, last)
     begin, end = first, last
+    old_nulls = 0
     if leaf.max_definition:
         defined = _levels(body.definition, leaf.max_definition, total)
         begin = defined.count(leaf.max_definition, 0, first)
         end = begin + defined.count(leaf.max_definition, first, last)
+        old_nulls = total - end - defined.count(leaf.max_definition, last)
     new = Body(
         _cut_levels(body.repetition, leaf.max_repetition, total, first, last),
         _cut_levels(body.definition, leaf.max_definition, total, first, last),
         cut_values(body.values, encoding_of(header), leaf, begin, end),
     )
-    if number_of(header, 1) == DATA_PAGE:
-        return _page_v1(header, new, leaf, codec, last - first)
-    return _page_v2(header, new, codec, last - first, last - first - (end - begin), rows)
+    values, nulls = last - first, last - first - (end - begin)
+    version_1 = number_of(header, 1) == DATA_PAGE
+    made = (
+        _page_v1(header, new, leaf, codec, values) if version_1 else _page_v2(header, new, codec, values, nulls, rows)
+    )
+    return CutPage(*made, values, new.values, end - begin, old_nulls)
 
 
 def _cut_levels(data: bytes, most: int, total: int, first: int, last: int) -> bytes:
@@ -181,7 +192,7 @@ def _nth_row(starts: bytes, row: int) -> int:
     return position
 
 
-def _page_v1(header: Struct, body: Body, leaf: Leaf, codec: int, values: int) -> CutPage:
+def _page_v1(header: Struct, body: Body, leaf: Leaf, codec: int, values: int) -> tuple[bytes, int]:
     raw = b""
     if leaf.max_repetition:
         raw += packing.pack("<I", len(body.repetition)) + body.repetition
@@ -190,10 +201,10 @@ def _page_v1(header: Struct, body: Body, leaf: Leaf, codec: int, values: int) ->
     raw += body.values
     head = {number: value for number, value in data_header(header).items() if number != 5}
     head[1] = (I32, values)
-    return _finished({**header, 5: (STRUCT, head)}, _compress(raw, codec), len(raw), values)
+    return _finished({**header, 5: (STRUCT, head)}, _compress(raw, codec), len(raw))
 
 
-def _page_v2(header: Struct, body: Body, codec: int, values: int, nulls: int, rows: int) -> CutPage:
+def _page_v2(header: Struct, body: Body, codec: int, values: int, nulls: int, rows: int) -> tuple[bytes, int]:
     head = {number: value for number, value in data_header(header).items() if number != 8}
     packed = body.values
     if packed and head.get(7, (TRUE, True))[1]:
@@ -203,16 +214,16 @@ def _page_v2(header: Struct, body: Body, codec: int, values: int, nulls: int, ro
     head[1], head[2], head[3] = (I32, values), (I32, nulls), (I32, rows)
     head[5], head[6] = (I32, len(body.definition)), (I32, len(body.repetition))
     levels = body.repetition + body.definition
-    return _finished({**header, 8: (STRUCT, head)}, levels + packed, len(levels) + len(body.values), values)
+    return _finished({**header, 8: (STRUCT, head)}, levels + packed, len(levels) + len(body.values))
 
 
-def _finished(header: Struct, data: bytes, uncompressed: int, values: int) -> CutPage:
+def _finished(header: Struct, data: bytes, uncompressed: int) -> tuple[bytes, int]:
     header = {**header, 2: (I32, uncompressed), 3: (I32, len(data))}
     if 4 in header:
         checksum = zlib.crc32(data)
         header[4] = (I32, checksum - (1 << 32) if checksum >> 31 else checksum)
     head = encode(header)
-    return CutPage(head + data, uncompressed + len(head), values)
+    return head + data, uncompressed + len(head)
 
 
 def text_ends(header: Struct, data: bytes, leaf: Leaf, codec: int) -> list[int]:

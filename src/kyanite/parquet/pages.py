@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import BinaryIO
 
@@ -24,6 +24,7 @@ from kyanite.parquet.page_cut import (
     text_ends,
 )
 from kyanite.parquet.plan import Steps, steps_of_columns
+from kyanite.parquet.statistics import UNKNOWN, Summary, page_summary
 from kyanite.parquet.thrift import Struct, Truncated, decode, number_of, structs_of, uncollected
 
 DICTIONARY_PAGE = 2
@@ -44,6 +45,7 @@ class Page:
     encoding: int
     values: int
     rows: int
+    summary: Summary = UNKNOWN
 
     @property
     def total(self) -> int:
@@ -70,17 +72,21 @@ def page_tables(file: BinaryIO, footer: Footer, group: RowGroup) -> tuple[PageTa
 
 
 def steps_of_tables(
-    tables: Sequence[PageTable], footer_share: int, steps_in: Callable[[int, Page], list[tuple[int, float]] | None]
+    tables: Sequence[PageTable],
+    fixed: int,
+    steps_in: Callable[[int, Page], list[tuple[int, float]] | None],
+    per_page: Sequence[float],
 ) -> Steps:
-    """The planner's view of a row group's pages; every slice pays its footer's share and the dictionaries it refers to.
+    """The planner's view of a row group's pages; every slice pays `fixed` and the dictionaries it refers to.
 
-    `steps_in(column, page)` gives (rows, bytes) inside a page that is large against the parts, None for others.
+    `steps_in(column, page)` gives (rows, bytes) inside a page that is large against the parts, None for others;
+    `per_page` bytes of each column's page go into indexes.
     """
     columns = [
-        [step for page in table.pages for step in steps_in(index, page) or [(page.rows, float(page.total))]]
+        [step for page in table.pages for step in steps_in(index, page) or [(page.rows, page.total + per_page[index])]]
         for index, table in enumerate(tables)
     ]
-    return steps_of_columns(columns, footer_share, tuple(filter(None, map(_dictionary_reach, tables))))
+    return steps_of_columns(columns, fixed, tuple(filter(None, map(_dictionary_reach, tables))))
 
 
 def _dictionary_reach(table: PageTable) -> tuple[int, int] | None:
@@ -150,7 +156,7 @@ def _page_table(file: BinaryIO, footer: Footer, rows: int, chunk: Chunk, leaf: L
     values = 0
     while position < end and values < chunk.values:
         header, header_size = reader.read(position)
-        page = _page(header, header_size, position)
+        page = _page(header, header_size, position, leaf)
         if page.size < 0 or position + page.total > end:
             raise DataError("A page reaches beyond its column chunk.")
         if page.kind == DICTIONARY_PAGE:
@@ -170,7 +176,7 @@ def _page_table(file: BinaryIO, footer: Footer, rows: int, chunk: Chunk, leaf: L
     return PageTable(dictionary, tuple(pages), starts)
 
 
-def _page(header: Struct, header_size: int, start: int) -> Page:
+def _page(header: Struct, header_size: int, start: int, leaf: Leaf) -> Page:
     """The page as its header tells; rows -1 when only its levels know (a nested column's v1 page)."""
     kind = number_of(header, 1)
     size, uncompressed = number_of(header, 3), number_of(header, 2)
@@ -181,11 +187,12 @@ def _page(header: Struct, header_size: int, start: int) -> Page:
     if values < 0:
         raise DataError("A page has a negative number of values.")
     rows = number_of(head, 3) if kind == DATA_PAGE_V2 else -1
-    return Page(start, header_size, size, uncompressed, kind, encoding_of(header), values, rows)
+    summary = page_summary(head, leaf, 2 if kind == DATA_PAGE_V2 else 1)
+    return Page(start, header_size, size, uncompressed, kind, encoding_of(header), values, rows, summary)
 
 
 def _with_rows(page: Page, rows: int) -> Page:
-    return Page(page.start, page.header_size, page.size, page.uncompressed, page.kind, page.encoding, page.values, rows)
+    return replace(page, rows=rows)
 
 
 def _count_rows(file: BinaryIO, footer: Footer, chunk: Chunk, leaf: Leaf, header: Struct, page: Page) -> int:

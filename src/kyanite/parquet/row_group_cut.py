@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from kyanite.parquet.footer import Chunk, Footer, Leaf, RowGroup, naming, read_exactly
-from kyanite.parquet.page_cut import DICTIONARY, cut_page
+from kyanite.parquet.page_cut import DICTIONARY, CutPage, cut_page, decompress
 from kyanite.parquet.pages import DICTIONARY_PAGE, Page, PageTable
-from kyanite.parquet.thrift import I32, I64, LIST, STRUCT, Struct, decode, number_of
-from kyanite.parquet.write import FileWriter
+from kyanite.parquet.statistics import Summary, column_index_of, fold, indexed_summaries, statistics_of
+from kyanite.parquet.thrift import I32, I64, LIST, STRUCT, Struct, decode, encode, number_of, struct_of
+from kyanite.parquet.write import BLOOM_FILTER, COLUMN_INDEX, OFFSET_INDEX, FileWriter
 
 # ColumnMetaData members that tell of the whole row group: index page, statistics, page encodings, bloom filter, sizes.
 # A whole group's minimum would be a wrong one for a slice: engines answer MIN and MAX from it.
 OF_THE_WHOLE = (10, 12, 13, 14, 15, 16, 17)
+
+
+@dataclass(frozen=True)
+class SliceSizes:
+    """Bytes of a written slice: copied as they are, and in pages made anew."""
+
+    copied: int
+    rewritten: int
 
 
 def add_slice(
@@ -24,52 +34,86 @@ def add_slice(
     group: RowGroup,
     tables: Sequence[PageTable],
     rows: tuple[int, int],
-) -> None:
-    """Append rows `rows[0]` .. `rows[1]` of the row group as one of their own, without statistics and indexes."""
+    filters: bool = False,
+) -> SliceSizes:
+    """Append rows `rows[0]` .. `rows[1]` of the row group as one of their own.
+
+    Statistics and page indexes are folded from the pages'; bloom filters are those of the whole, a superset, when
+    `filters` says that they are small enough to repeat.
+    """
     start = writer.position
     columns = []
+    rewritten = 0
     with naming(footer.name):
         for chunk, leaf, table in zip(group.chunks, footer.leaves, tables, strict=True):
-            slice_writer = _ChunkSlice(writer, file, footer.name, chunk, leaf)
-            columns.append(slice_writer.write(table, *rows))
+            slice_writer = _ChunkSlice(writer, file, footer, chunk, leaf)
+            columns.append(slice_writer.write(table, *rows, filters))
+            rewritten += slice_writer.rewritten
     struct = dict(group.struct)
     metas = [column[3][1] for column in columns]
     struct[2] = (I64, sum(number_of(meta, 6) for meta in metas))
     if 6 in struct:
         struct[6] = (I64, sum(number_of(meta, 7) for meta in metas))
     writer.add_columns(struct, columns, rows[1] - rows[0], start)
+    return SliceSizes(writer.position - start - rewritten, rewritten)
+
+
+@dataclass(frozen=True, slots=True)
+class _NewPage:
+    """A page of the slice, where it lies now."""
+
+    start: int
+    size: int
+    rows: int
+    summary: Summary
 
 
 class _ChunkSlice:
-    """Writes the slice of one column chunk and counts what its metadata has to say."""
+    """Writes the slice of one column chunk and gathers what its metadata has to say."""
 
-    def __init__(self, writer: FileWriter, file: BinaryIO, name: str, chunk: Chunk, leaf: Leaf) -> None:
+    def __init__(self, writer: FileWriter, file: BinaryIO, footer: Footer, chunk: Chunk, leaf: Leaf) -> None:
         self._writer = writer
         self._file = file
-        self._name = name
+        self._footer = footer
         self._chunk = chunk
         self._leaf = leaf
         self._values = 0
         self._uncompressed = 0
         self._encodings: dict[tuple[int, int], int] = {}
+        self._pages: list[_NewPage] = []
+        self._dictionary: tuple[bytes, int] | None = None
+        self._old_statistics = struct_of(chunk.meta, 12) if 12 in chunk.meta else {}
+        self.rewritten = 0
 
-    def write(self, table: PageTable, first: int, last: int) -> Struct:
+    def write(self, table: PageTable, first: int, last: int, filters: bool) -> Struct:
         """Rows `first` .. `last` of the chunk; its new ColumnChunk."""
         start = self._writer.position
         low = bisect_right(table.first_rows, first) - 1
         high = bisect_left(table.first_rows, last)
-        pages = table.pages[low:high]
         dictionary = table.dictionary
-        referenced = any(page.encoding in DICTIONARY for page in pages)
+        referenced = any(page.encoding in DICTIONARY for page in table.pages[low:high])
         if dictionary and referenced:
-            header = self._header(dictionary)
-            self._count(
-                DICTIONARY_PAGE, number_of(header[7][1], 2), 0, dictionary.header_size + dictionary.uncompressed
-            )
-            self._writer.copy(self._file, dictionary.start, dictionary.total, self._name)
+            encoding = number_of(struct_of(self._header(dictionary), 7), 2)
+            self._count(DICTIONARY_PAGE, encoding, 0, dictionary.header_size + dictionary.uncompressed)
+            self._writer.copy(self._file, dictionary.start, dictionary.total, self._footer.name)
         data = self._writer.position
-        self._write_pages(table, low, high, first, last)
-        return self._column(start if dictionary and referenced else None, data, start)
+        self._write_pages(self._summarized(table), low, high, first, last)
+        return self._column(start if dictionary and referenced else None, data, start, filters)
+
+    def _summarized(self, table: PageTable) -> PageTable:
+        """The table with what the ColumnIndex knows of pages whose headers have no statistics."""
+        size = number_of(self._chunk.struct, 7, 0)
+        if size <= 0 or all(page.summary.empty or page.summary.low is not None for page in table.pages):
+            return table
+        index, _ = decode(read_exactly(self._file, number_of(self._chunk.struct, 6), size, self._footer.name))
+        found = indexed_summaries(index, self._leaf, [page.values for page in table.pages])
+        if found is None:
+            return table
+        pages = [
+            page if page.summary.empty or page.summary.low is not None else replace(page, summary=summary)
+            for page, summary in zip(table.pages, found, strict=True)
+        ]
+        return replace(table, pages=tuple(pages))
 
     def _write_pages(self, table: PageTable, low: int, high: int, first: int, last: int) -> None:
         run: list[Page] = []
@@ -82,32 +126,61 @@ class _ChunkSlice:
                 run.append(page)
             else:
                 self._copy_run(run)
-                self._cut(page, max(first, begin) - begin, min(last, end) - begin)
+                self._cut(table.dictionary, page, max(first, begin) - begin, min(last, end) - begin)
         self._copy_run(run)
 
     def _copy_run(self, run: list[Page]) -> None:
         if run:
             size = run[-1].start + run[-1].total - run[0].start
-            self._writer.copy(self._file, run[0].start, size, self._name)
+            shift = self._writer.position - run[0].start
+            self._writer.copy(self._file, run[0].start, size, self._footer.name)
             for page in run:
                 self._count(page.kind, page.encoding, page.values, page.header_size + page.uncompressed)
+                self._pages.append(_NewPage(page.start + shift, page.total, page.rows, page.summary))
             run.clear()
 
-    def _cut(self, page: Page, first: int, last: int) -> None:
-        body = read_exactly(self._file, page.start + page.header_size, page.size, self._name)
-        cut = cut_page(self._header(page), body, self._leaf, self._chunk.codec, first, last)
+    def _cut(self, dictionary: Page | None, page: Page, first: int, last: int) -> None:
+        cut = cut_page(self._header(page), self._body(page), self._leaf, self._chunk.codec, first, last)
+        summary = self._summary_of(cut, page, dictionary)
+        self._pages.append(_NewPage(self._writer.position, len(cut.data), last - first, summary))
         self._writer.put(cut.data)
+        self.rewritten += len(cut.data)
         self._count(page.kind, page.encoding, cut.values, cut.uncompressed)
 
+    def _summary_of(self, cut: CutPage, page: Page, dictionary: Page | None) -> Summary:
+        """What the new page's own values say; nulls only where the writer counts them as we do."""
+        from kyanite.parquet.page_values import bounds_of
+
+        same_count = page.summary.nulls in (None, cut.old_nulls)
+        nulls = cut.values - cut.defined if same_count else None
+        if cut.defined == 0:
+            return Summary(nulls=nulls, empty=True)
+        if not self._leaf.order or not (self._old_statistics or COLUMN_INDEX in self._chunk.struct):
+            return Summary(nulls=nulls)
+        entries = self._entries(dictionary) if dictionary and page.encoding in DICTIONARY else None
+        found = bounds_of(cut.encoded, page.encoding, cut.defined, self._leaf, entries, self._footer.name)
+        return Summary(nulls=nulls) if found is None else Summary(*found, nulls, False, True, True)
+
+    def _entries(self, dictionary: Page) -> tuple[bytes, int]:
+        """The dictionary page's values, encoded plainly, and their number; read once per slice."""
+        if self._dictionary is None:
+            entries = number_of(struct_of(self._header(dictionary), 7), 1)
+            values = decompress(self._body(dictionary), dictionary.uncompressed, self._chunk.codec)
+            self._dictionary = values, entries
+        return self._dictionary
+
     def _header(self, page: Page) -> Struct:
-        return decode(read_exactly(self._file, page.start, page.header_size, self._name))[0]
+        return decode(read_exactly(self._file, page.start, page.header_size, self._footer.name))[0]
+
+    def _body(self, page: Page) -> bytes:
+        return read_exactly(self._file, page.start + page.header_size, page.size, self._footer.name)
 
     def _count(self, kind: int, encoding: int, values: int, uncompressed: int) -> None:
         self._encodings[kind, encoding] = self._encodings.get((kind, encoding), 0) + 1
-        self._values += values
+        self._values += values if kind != DICTIONARY_PAGE else 0
         self._uncompressed += uncompressed
 
-    def _column(self, dictionary: int | None, data: int, start: int) -> Struct:
+    def _column(self, dictionary: int | None, data: int, start: int, filters: bool) -> Struct:
         meta = {number: value for number, value in self._chunk.meta.items() if number not in OF_THE_WHOLE}
         meta[5] = (I64, self._values)
         meta[6] = (I64, self._uncompressed)
@@ -116,6 +189,30 @@ class _ChunkSlice:
         meta.pop(11, None)
         if dictionary is not None:
             meta[11] = (I64, dictionary)
+        statistics = statistics_of(
+            fold([page.summary for page in self._pages], self._leaf), self._leaf, self._old_statistics
+        )
+        if statistics:
+            meta[12] = (STRUCT, statistics)
         stats = [{1: (I32, kind), 2: (I32, code), 3: (I32, n)} for (kind, code), n in self._encodings.items()]
         meta[13] = (LIST, (STRUCT, stats))
-        return {2: (I64, 0), 3: (STRUCT, meta)}
+        column: Struct = {2: (I64, 0), 3: (STRUCT, meta)}
+        if filters and BLOOM_FILTER in self._chunk.meta:
+            meta[14] = self._chunk.meta[14]
+            meta[15] = self._chunk.meta.get(15, (I32, 0))
+            self._writer.take_bloom_filter(self._file, self._footer, meta)
+        self._index(column)
+        return column
+
+    def _index(self, column: Struct) -> None:
+        """Page indexes as the source has them, of the new pages."""
+        if COLUMN_INDEX in self._chunk.struct and OFFSET_INDEX in self._chunk.struct:
+            index = column_index_of([page.summary for page in self._pages], self._leaf)
+            if index is not None:
+                self._writer.keep_index(COLUMN_INDEX, column, encode(index))
+        if OFFSET_INDEX in self._chunk.struct:
+            locations, row = [], 0
+            for page in self._pages:
+                locations.append({1: (I64, page.start), 2: (I32, page.size), 3: (I64, row)})
+                row += page.rows
+            self._writer.keep_index(OFFSET_INDEX, column, encode({1: (LIST, (STRUCT, locations))}))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, BinaryIO, cast
+from typing import cast
 
 from kyanite import limits
 from kyanite.errors import DataError, InvariantError, LimitError, ParameterError
-from kyanite.parquet.footer import Footer, read_footer
+from kyanite.parquet.inputs import Inputs
 from kyanite.parquet.layout import Layout
-from kyanite.parquet.merge import can_copy, merge
 from kyanite.parquet.model import (
     Cancelled,
     Part,
@@ -25,15 +23,16 @@ from kyanite.parquet.model import (
     never,
     no_progress,
 )
-from kyanite.parquet.plan import Part as PlannedPart
+from kyanite.parquet.part import merged_inputs, put_part
+from kyanite.parquet.plan import Part as RowRanges
 from kyanite.parquet.plan import Planner
-from kyanite.parquet.row_group_cut import add_slice
+from kyanite.parquet.split_plan import PlannedPart, SplitPlan
 from kyanite.parquet.verify import check_part
-from kyanite.parquet.write import FileWriter, RangeCopier, Written
 
 SLACK = 0.0015  # of the target, for what is estimated: rewritten pages and the footer
 REDO_SHARE = 0.98
 ESTIMATE_ERROR = 1.1  # a part larger than that is a local surprise, not an estimate to correct for all parts
+DICTIONARY_SHARE = 0.05  # of a part, that slices of a row group may repeat
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,37 @@ class Target:
         if given[0] < 1:
             raise ParameterError(f"The size of the parts must be positive, not {given[0]}.")
 
+    def dictionary_limit(self, total: int) -> float:
+        """Bytes of dictionaries that each slice of a row group may repeat, for sources of `total` bytes."""
+        if self.rows is not None:
+            return float("inf")
+        return DICTIONARY_SHARE * (total / self.parts if self.parts else cast(int, self.max_bytes))
+
 
 def part_name(index: int) -> str:
     """The default name of part `index`: `part-00000.parquet`."""
     return f"part-{index:05d}.parquet"
+
+
+def plan(
+    sources: Sequence[Source],
+    *,
+    max_bytes: int | None = None,
+    parts: int | None = None,
+    rows: int | None = None,
+    name: Callable[[int], str] = part_name,
+    cancelled: Cancelled = never,
+) -> SplitPlan:
+    """What `split` with the same arguments would write, with nothing written.
+
+    Sizes are predicted, on the high side; only footers, and the pages of row groups under a cut, are read. Row groups
+    that cannot be cut are encoded anew (in a temporary file) to know their sizes.
+    """
+    target = Target(max_bytes, parts, rows)
+    with _opened(sources, target, cancelled) as (inputs, merged):
+        planner = _Plan(inputs, target, name, merged)
+        planned = tuple(planner.rest())
+        return SplitPlan(planned, tuple((source.name, source.size) for source in sources), planner.rows)
 
 
 def split(
@@ -66,6 +92,7 @@ def split(
     rows: int | None = None,
     name: Callable[[int], str] = part_name,
     staged: bool = False,
+    workers: int = 1,
     progress: Progress = no_progress,
     cancelled: Cancelled = never,
 ) -> SplitResult:
@@ -74,123 +101,94 @@ def split(
     Nothing is committed before all parts are written and verified (rows, sizes, footers); an error aborts all. Sources
     with different schemas are first merged by column name. No rows give one empty part; one row larger than `max_bytes`
     is a part alone, marked `oversize`. `staged` says that committing a part shows it to nobody yet (the caller shows
-    all or none): then a part is committed as soon as it is verified, and only one is open at a time.
+    all or none): then a part is committed as soon as it is verified, and only one per worker is open at a time.
+
+    `workers` > 1: parts are written at the same time, with the same result; in processes (spawned) when `staged` holds
+    and `open_part` and all `Source.open` can be pickled, else in threads (`open_part` is called from them). A part
+    measured above the target is written again under its name: what `open_part` gives later counts.
     """
     target = Target(max_bytes, parts, rows)
-    if not sources:
-        raise DataError("There is no file to split.")
-    with ExitStack() as stack:
-        inputs, footers = _inputs(sources, stack, cancelled)
-        layout = stack.enter_context(Layout(inputs, footers, _dictionary_limit(target, footers)))
-        done = _PartSet(layout, footers[0], open_part, name, staged, progress, cancelled)
+    with _opened(sources, target, cancelled) as (inputs, merged):
+        run = _Run(_Plan(inputs, target, name, merged), open_part, staged, progress, cancelled)
         try:
-            done.write(target)
-            return done.commit(sum(source.size for source in sources))
+            if workers > 1:
+                run.write_at_once(workers)
+            else:
+                run.write()
+            return run.commit(sum(source.size for source in sources))
         except BaseException:
-            done.abort()
+            run.abort()
             raise
 
 
-def _inputs(
-    sources: Sequence[Source], stack: ExitStack, cancelled: Cancelled
-) -> tuple[Sequence[Source], tuple[Footer, ...]]:
-    """The sources and their footers; one merged temporary file instead when their schemas differ."""
-    footers = tuple(read_footer(source) for source in sources)
-    if can_copy(footers):
-        return sources, footers
-    file = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".parquet"))  # noqa: SIM115
-    result = merge(sources, cast(BinaryIO, file), cancelled=cancelled)
-    file.flush()
-    merged = Source("merged sources", _reopener(file), result.bytes_written)
-    return [merged], (read_footer(merged),)
+@contextmanager
+def _opened(sources: Sequence[Source], target: Target, cancelled: Cancelled) -> Iterator[tuple[Inputs, bool]]:
+    if not sources:
+        raise DataError("There is no file to split.")
+    with merged_inputs(sources, cancelled) as (files, footers, merged):
+        limit = target.dictionary_limit(sum(source.size for source in files))
+        with Inputs(files, footers, dictionary_limit=limit) as inputs:
+            yield inputs, merged
 
 
-def _reopener(file: IO[bytes]) -> Callable[[], BinaryIO]:
-    return lambda: open(file.name, "rb")  # noqa: PTH123 - a BinaryIO, closed by who opens
+class _Plan:
+    """Plans parts from the row reached on, with what has been measured so far."""
 
-
-def _dictionary_limit(target: Target, footers: Sequence[Footer]) -> float:
-    """Bytes of dictionaries that each slice of a row group may repeat: 5 % of a part."""
-    if target.rows is not None:
-        return float("inf")
-    size = sum(footer.size for footer in footers) / target.parts if target.parts else target.max_bytes
-    return 0.05 * cast(float, size)
-
-
-class _PartSet:
-    """The parts being written: none is committed before all are."""
-
-    def __init__(
-        self,
-        layout: Layout,
-        template: Footer,
-        open_part: Callable[[str], Writer],
-        name: Callable[[int], str],
-        staged: bool,
-        progress: Progress,
-        cancelled: Cancelled,
-    ) -> None:
-        self._layout = layout
-        self._template = template
-        self._open_part = open_part
+    def __init__(self, inputs: Inputs, target: Target, name: Callable[[int], str], merged: bool) -> None:
+        self.inputs = inputs
+        self.target = target
         self._name = name
-        self._staged = staged
-        self._progress = progress
-        self._cancelled = cancelled
-        self._copier = RangeCopier(self._step)
-        self._writers: list[Writer] = []
-        self._parts: list[Part] = []
-        self._bytes = 0
-        self._rows = 0
+        self._merged = merged
+        self._layout = Layout(inputs)
         self._slack = SLACK
         self._most_rows: int | None = None  # of the next part, which has been measured to be too large
+        self.rows = self._layout.rows
 
-    def _step(self, count: int) -> None:
-        self._bytes += count
-        check_cancelled(self._cancelled)
-        self._progress(self._rows, self._bytes, len(self._parts))
+    @property
+    def max_bytes(self) -> float:
+        """The target in bytes."""
+        return self.target.max_bytes or float("inf")
 
-    def write(self, target: Target) -> None:
-        """Plan and write all parts; a part measured larger than the target is written again with fewer rows."""
-        done = False
-        while not done:
-            planned = self._layout.plan(partial(self._plan, target))
-            if len(self._parts) + len(planned) > limits.PARQUET_PARTS:
-                raise LimitError(f"The split would give more than {limits.PARQUET_PARTS} parts.")
-            if not planned and not self._parts:
-                planned = ((),)
-            done = self._write_parts(planned, target.max_bytes or float("inf"))
+    def rest(self, count: int = 0, first_row: int = 0) -> list[PlannedPart]:
+        """The parts still to be written after `count` parts that end before `first_row`; an empty one for no rows."""
+        ranges = self._layout.plan(partial(self._ranges, first_row))
+        if count + len(ranges) > limits.PARQUET_PARTS:
+            raise LimitError(f"The split would give more than {limits.PARQUET_PARTS} parts.")
+        planned: list[PlannedPart] = []
+        for part in ranges or (() if count else ((),)):
+            made = self._part(part, count + len(planned), first_row)
+            planned.append(made)
+            first_row += made.rows
+        return planned
 
-    def _plan(self, target: Target, planner: Planner) -> tuple[PlannedPart, ...]:
-        if target.rows is not None:
-            return planner.by_rows(target.rows, self._rows)
-        if target.parts is not None:
-            return planner.by_parts(target.parts)
-        return planner.by_bytes(cast(int, target.max_bytes) * (1 - self._slack), self._rows, self._most_rows)
+    def _ranges(self, first_row: int, planner: Planner) -> tuple[RowRanges, ...]:
+        if self.target.rows is not None:
+            return planner.by_rows(self.target.rows, first_row)
+        if self.target.parts is not None:
+            return planner.by_parts(self.target.parts)
+        return planner.by_bytes(cast(int, self.target.max_bytes) * (1 - self._slack), first_row, self._most_rows)
 
-    def _write_parts(self, planned: Sequence[PlannedPart], max_bytes: float) -> bool:
-        """Whether all are written; not when one was too large: plan the rest again."""
-        for part in planned:
-            rows = sum(piece.last - piece.first for piece in part)
-            name = self._name(len(self._parts))
-            writer = self._open_part(name)
-            self._writers.append(writer)
-            written = self._write_part(writer, part)
-            over = written.size > max_bytes
-            if over and rows > 1:
-                self._writers.pop().abort()
-                self._correct(rows, written.size / max_bytes)
-                return False
-            self._most_rows = None
-            check_part(writer, written, self._template, rows, name)
-            if self._staged:
-                self._writers.pop().commit()
-            self._parts.append(Part(name, rows, written.size, self._rows, oversize=over))
-            self._rows += rows
-            self._progress(self._rows, self._bytes, len(self._parts))
-        return True
+    def _part(self, part: RowRanges, number: int, first_row: int) -> PlannedPart:
+        pieces = self._layout.pieces(part)
+        rows = sum(piece.last - piece.first for piece in pieces)
+        size = int(self._layout.base) + sum(piece.bytes for piece in pieces)
+        limit = self.inputs.dictionary_limit
+        return PlannedPart(
+            self._name(number),
+            first_row,
+            rows,
+            size,
+            pieces,
+            self.target.max_bytes,
+            None if limit == float("inf") else limit,
+            self._merged,
+        )
 
-    def _correct(self, rows: int, excess: float) -> None:
+    def fits(self) -> None:
+        """The part planned first is as large as it may be."""
+        self._most_rows = None
+
+    def correct(self, rows: int, excess: float) -> None:
         """A part of `rows` rows came out `excess` times the target: plan the rest smaller, the part itself surely."""
         if self._most_rows is None and excess < ESTIMATE_ERROR:
             self._slack = min(0.5, max(self._slack * 1.5, self._slack + (excess - 1) * 1.2))
@@ -198,21 +196,87 @@ class _PartSet:
         else:
             self._most_rows = max(1, min(rows - 1, int(rows / excess * REDO_SHARE)))
 
-    def _write_part(self, writer: Writer, part: PlannedPart) -> Written:
-        with FileWriter(writer, self._template, self._copier) as out:
-            for piece in part:
-                place = self._layout.place(piece.group)
-                if piece.first == 0 and piece.last == place.group.rows:
-                    out.add_row_group(self._layout.file(place), place.footer, place.group)
-                else:
-                    tables = self._layout.tables(piece.group)
-                    file = self._layout.file(place)
-                    add_slice(out, file, place.footer, place.group, tables, (piece.first, piece.last))
-            return out.finish()
+
+class _Run:
+    """The parts being written: none is committed before all are."""
+
+    def __init__(
+        self,
+        plan: _Plan,
+        open_part: Callable[[str], Writer],
+        staged: bool,
+        progress: Progress,
+        cancelled: Cancelled,
+    ) -> None:
+        self._plan = plan
+        self._open_part = open_part
+        self._staged = staged
+        self._progress = progress
+        self._cancelled = cancelled
+        self._writers: list[Writer] = []
+        self._parts: list[Part] = []
+        self._bytes = 0
+        self._rows = 0
+
+    def _step(self, count: int) -> None:
+        self._bytes += count
+        check_cancelled(self._cancelled)
+        self._progress(self._rows, self._bytes, len(self._parts))
+
+    def write(self) -> None:
+        """Plan and write all parts; a part measured larger than the target is written again with fewer rows."""
+        while not self._write_parts(self._plan.rest(len(self._parts), self._rows)):
+            pass
+
+    def _write_parts(self, planned: Sequence[PlannedPart]) -> bool:
+        """Whether all are written; not when one was too large: plan the rest again."""
+        inputs = self._plan.inputs
+        for part in planned:
+            writer = self._open_part(part.name)
+            self._writers.append(writer)
+            made = put_part(inputs, part, writer, self._step)
+            if made.part.bytes > self._plan.max_bytes and part.rows > 1:
+                self._writers.pop().abort()
+                self._plan.correct(part.rows, made.part.bytes / self._plan.max_bytes)
+                return False
+            self._plan.fits()
+            check_part(writer, made.written, inputs.footer(0), part.rows, part.name)
+            if self._staged:
+                self._writers.pop().commit()
+            self._add(made.part)
+        return True
+
+    def _add(self, part: Part) -> None:
+        self._parts.append(part)
+        self._rows += part.rows
+        self._progress(self._rows, self._bytes, len(self._parts))
+
+    def write_at_once(self, workers: int) -> None:
+        """Write the parts in processes or threads; one after the other when one turns out larger than the target."""
+        from kyanite.parquet.parallel import Job, write_parts
+
+        planned = self._plan.rest()
+        inputs = self._plan.inputs
+        job = Job(tuple(inputs.sources), inputs.dictionary_limit, self._open_part, self._staged)
+        self._writers = write_parts(job, inputs.footers(), planned, workers, self._add_written, self._cancelled)
+        over = [part for part in self._parts if part.bytes > self._plan.max_bytes and part.rows > 1]
+        if not over:
+            return
+        self.abort()
+        self._parts, self._rows, self._bytes = [], 0, 0
+        self._plan.correct(over[0].rows, over[0].bytes / self._plan.max_bytes)
+        self._plan.fits()
+        self.write()
+        if len(self._parts) < len(planned):
+            raise InvariantError("Parts of a first attempt would be left; nothing is committed.")
+
+    def _add_written(self, part: Part) -> None:
+        self._bytes += part.bytes
+        self._add(part)
 
     def commit(self, bytes_in: int) -> SplitResult:
         """Check the sum of all rows, then commit part by part."""
-        rows_in, rows_out = self._layout.rows, sum(part.rows for part in self._parts)
+        rows_in, rows_out = self._plan.rows, sum(part.rows for part in self._parts)
         if rows_in != rows_out:
             raise InvariantError(f"{rows_out} rows were written of {rows_in}; nothing is committed.")
         check_cancelled(self._cancelled)

@@ -152,20 +152,25 @@ class FileWriter:
         self.rows += rows
         self._groups.append(group)
 
+    def take_bloom_filter(self, file: BinaryIO, footer: Footer, meta: Struct) -> None:
+        """Keep the bloom filter that `meta`, a ColumnMetaData of this file to be, has the source's place of."""
+        place = number_of(meta, BLOOM_FILTER)
+        size = number_of(meta, 15, 0) or _bloom_filter_size(file, place, footer)
+        self.keep_index(BLOOM_FILTER, meta, read_exactly(file, place, size, footer.name))
+
     def _take_indexes(self, file: BinaryIO, footer: Footer, column: Struct, shift: int) -> None:
         meta = struct_of(column, 3)
         if BLOOM_FILTER in meta:
-            place = number_of(meta, BLOOM_FILTER)
-            size = number_of(meta, 15, 0) or _bloom_filter_size(file, place, footer)
-            self._keep(BLOOM_FILTER, meta, read_exactly(file, place, size, footer.name))
+            self.take_bloom_filter(file, footer, meta)
         if COLUMN_INDEX in column:
             data = read_exactly(file, number_of(column, 6), number_of(column, 7), footer.name)
-            self._keep(COLUMN_INDEX, column, data)
+            self.keep_index(COLUMN_INDEX, column, data)
         if OFFSET_INDEX in column:
             data = read_exactly(file, number_of(column, 4), number_of(column, 5), footer.name)
-            self._keep(OFFSET_INDEX, column, moved_offset_index(data, shift))
+            self.keep_index(OFFSET_INDEX, column, moved_offset_index(data, shift))
 
-    def _keep(self, kind: int, owner: Struct, data: bytes) -> None:
+    def keep_index(self, kind: int, owner: Struct, data: bytes) -> None:
+        """Hold back a bloom filter or page index for the end of the file, when `owner` learns its place and size."""
         self._indexes.append(_Index(kind, owner, self._spooled, len(data)))
         self._spool.write(data)
         self._spooled += len(data)

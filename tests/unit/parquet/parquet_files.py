@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kyanite.parquet import Source, SplitResult, split
+from kyanite.parquet.thrift import I32, decode, encode, structs_of
 
 
 class MemoryWriter(io.BytesIO):
@@ -62,6 +63,21 @@ def read(data: bytes) -> pa.Table:
 
 def metadata(data: bytes) -> Any:
     return pq.ParquetFile(io.BytesIO(data)).metadata
+
+
+def joined(parts):
+    return pa.concat_tables([pq.read_table(io.BytesIO(part), page_checksum_verification=True) for part in parts])
+
+
+def with_codec(data, codec):
+    """The file as if its pages were compressed with another codec."""
+    size = int.from_bytes(data[-8:-4], "little")
+    footer, _ = decode(data[-8 - size : -8])
+    for group in structs_of(footer, 4):
+        for column in structs_of(group, 1):
+            column[3][1][4] = (I32, codec)
+    changed = encode(footer)
+    return data[: -8 - size] + changed + len(changed).to_bytes(4, "little") + b"PAR1"
 
 
 def split_all(data: bytes | Sequence[bytes], **target: Any) -> tuple[SplitResult, list[bytes]]:

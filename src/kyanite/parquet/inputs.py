@@ -1,0 +1,114 @@
+"""The files that parts are cut from: footers and page tables when asked for, row groups encoded anew if needed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from kyanite.parquet.footer import Footer, RowGroup, read_footer
+from kyanite.parquet.model import Source
+from kyanite.parquet.page_cut import CODECS, NotCuttable
+from kyanite.parquet.pages import PageTable, page_tables
+from kyanite.parquet.reencode import rewrite_row_group
+from kyanite.parquet.thrift import number_of
+
+OPEN_FILES = 16
+KEPT_TABLES = 64
+FILTER_SHARE = 0.2  # of the dictionary limit, itself 5 % of a part: what bloom filters of a cut row group may take
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A row group: index in source number `source`; `fresh` = number among those it became when encoded anew."""
+
+    source: int
+    index: int
+    fresh: int | None = None
+
+
+class Inputs:
+    """Footers, open files and page tables of the sources; a context that closes what it opened."""
+
+    def __init__(self, sources: Sequence[Source], footers: Sequence[Footer] = (), dictionary_limit: float = 0) -> None:
+        self.sources = sources
+        self.dictionary_limit = dictionary_limit
+        self._footers = dict(enumerate(footers))
+        self._files: OrderedDict[int, BinaryIO] = OrderedDict()
+        self._tables: OrderedDict[Place, tuple[PageTable, ...]] = OrderedDict()
+        self._fresh: dict[tuple[int, int], tuple[Footer, BinaryIO]] = {}
+        self._stack = ExitStack()
+        self._folder: Path | None = None
+
+    def __enter__(self) -> Inputs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in self._files.values():
+            self._stack.callback(file.close)
+        self._stack.close()
+
+    def footer(self, source: int) -> Footer:
+        """The footer of source number `source`."""
+        if source not in self._footers:
+            self._footers[source] = read_footer(self.sources[source])
+        return self._footers[source]
+
+    def footers(self) -> list[Footer]:
+        """The footers of all sources."""
+        return [self.footer(number) for number in range(len(self.sources))]
+
+    def where(self, place: Place) -> tuple[BinaryIO, Footer, RowGroup]:
+        """The open file that holds the row group, its footer and the row group; files used last stay open."""
+        if place.fresh is not None:
+            footer, file = self.encoded(place)
+            return file, footer, footer.row_groups[place.fresh]
+        footer = self.footer(place.source)
+        return self._file(place.source), footer, footer.row_groups[place.index]
+
+    def _file(self, source: int) -> BinaryIO:
+        file = self._files.pop(source, None) or self.sources[source].open()
+        self._files[source] = file
+        if len(self._files) > OPEN_FILES:
+            self._files.popitem(last=False)[1].close()
+        return file
+
+    def tables(self, place: Place) -> tuple[PageTable, ...]:
+        """The row group's page tables; `NotCuttable` when it has to be encoded anew before it can be cut."""
+        tables = self._tables.pop(place, None)
+        if tables is None:
+            file, footer, group = self.where(place)
+            for chunk in group.chunks:
+                if chunk.codec not in CODECS:
+                    raise NotCuttable(f"Pages compressed with codec {chunk.codec} are not cut.")
+            tables = page_tables(file, footer, group)
+        self._tables[place] = tables
+        if len(self._tables) > KEPT_TABLES:
+            self._tables.popitem(last=False)
+        return tables
+
+    def filters(self, group: RowGroup) -> int:
+        """Bytes of the bloom filters that each slice of the row group repeats: 0 when too many or of unknown size."""
+        sizes = [number_of(chunk.meta, 15, 0) for chunk in group.chunks if 14 in chunk.meta]
+        size = sum(sizes) if all(sizes) else 0
+        return size if size <= self.dictionary_limit * FILTER_SHARE else 0
+
+    def encoded(self, place: Place) -> tuple[Footer, BinaryIO]:
+        """Footer and file of the row group encoded anew, always in the same way; `UnsupportedError` if impossible."""
+        key = place.source, place.index
+        if key not in self._fresh:
+            file, footer, _ = self.where(Place(*key))
+            if self._folder is None:
+                self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+            path = self._folder / f"{place.source}-{place.index}.parquet"
+            with path.open("wb") as out:
+                fresh = rewrite_row_group(file, footer, place.index, out, self.dictionary_limit)
+            self._fresh[key] = fresh, self._stack.enter_context(path.open("rb"))
+        return self._fresh[key]

@@ -1,0 +1,152 @@
+"""Parts written at the same time: by processes where everything can be described to them, else by threads."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+from kyanite.parquet.footer import Footer
+from kyanite.parquet.inputs import Inputs
+from kyanite.parquet.model import Cancelled, Part, Source, Writer, check_cancelled, never
+from kyanite.parquet.part import put_part
+from kyanite.parquet.split_plan import PlannedPart
+from kyanite.parquet.verify import check_part
+
+WAIT_SECONDS = 0.2  # how soon a cancellation is noticed
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that another process needs to write any part; `staged` parts are committed by who writes them."""
+
+    sources: tuple[Source, ...]
+    dictionary_limit: float
+    open_part: Callable[[str], Writer]
+    staged: bool
+
+    def is_portable(self) -> bool:
+        """Whether processes can do it: its members can be pickled, and nothing has to be committed later."""
+        try:
+            pickle.dumps(self)
+        except (pickle.PicklingError, AttributeError, TypeError):
+            return False
+        return self.staged
+
+
+def write_parts(
+    job: Job,
+    footers: Sequence[Footer],
+    planned: Sequence[PlannedPart],
+    workers: int,
+    written: Callable[[Part], None],
+    cancelled: Cancelled,
+) -> list[Writer]:
+    """The writers still to be committed; `written(part)` is called in the parts' order.
+
+    A part of several rows above its target is aborted, not committed. After an error no writer is left open.
+    """
+    with ExitStack() as stack:
+        workers = min(workers, len(planned))
+        hands = _Threads(job, footers, cancelled)
+        stack.callback(hands.close)
+        if job.is_portable():
+            pool: Executor = ProcessPoolExecutor(workers, get_context("spawn"), _start, (job,))
+            futures = [pool.submit(_write_here, part) for part in planned]
+        else:
+            pool = ThreadPoolExecutor(workers)
+            futures = [pool.submit(hands.write, part) for part in planned]
+        try:
+            for part in _results(futures, cancelled):
+                written(part)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            hands.abort()
+            raise
+        pool.shutdown(wait=True)
+        return [hands.open[part.name] for part in planned if part.name in hands.open]
+
+
+def _results(futures: Sequence[Future[Part]], cancelled: Cancelled) -> Iterator[Part]:
+    for future in futures:
+        while not future.done():
+            check_cancelled(cancelled)
+            try:
+                future.result(timeout=WAIT_SECONDS)
+            except TimeoutError:
+                continue
+        yield future.result()
+
+
+def _write(inputs: Inputs, part: PlannedPart, writer: Writer, staged: bool, cancelled: Cancelled) -> tuple[Part, bool]:
+    """The part as written, and whether its writer is still open; it is aborted after an error."""
+    try:
+        made = put_part(inputs, part, writer, lambda _: check_cancelled(cancelled))
+        if part.rows > 1 and part.max_bytes is not None and made.part.bytes > part.max_bytes:
+            writer.abort()
+            return made.part, False
+        check_part(writer, made.written, inputs.footer(0), part.rows, part.name)
+    except BaseException:
+        writer.abort()
+        raise
+    if staged:
+        writer.commit()
+    return made.part, not staged
+
+
+class _Threads:
+    """What threads that write parts share: each has its own open files, all the writers not committed yet."""
+
+    def __init__(self, job: Job, footers: Sequence[Footer], cancelled: Cancelled) -> None:
+        self._job = job
+        self._footers = footers
+        self._cancelled = cancelled
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._stack = ExitStack()
+        self.open: dict[str, Writer] = {}
+
+    def write(self, part: PlannedPart) -> Part:
+        """Write one part, in a thread."""
+        writer = self._job.open_part(part.name)
+        made, still_open = _write(self._inputs(), part, writer, self._job.staged, self._cancelled)
+        if still_open:
+            with self._lock:
+                self.open[part.name] = writer
+        return made
+
+    def _inputs(self) -> Inputs:
+        if not hasattr(self._local, "inputs"):
+            with self._lock:
+                inputs = Inputs(self._job.sources, self._footers, self._job.dictionary_limit)
+                self._local.inputs = self._stack.enter_context(inputs)
+        mine: Inputs = self._local.inputs
+        return mine
+
+    def abort(self) -> None:
+        """Throw away the parts that are written."""
+        with ExitStack() as stack:
+            for writer in self.open.values():
+                stack.callback(writer.abort)
+            self.open = {}
+
+    def close(self) -> None:
+        """Close the threads' files."""
+        self._stack.close()
+
+
+_here: list[tuple[Job, Inputs]] = []
+
+
+def _start(job: Job) -> None:
+    """What a process of the pool keeps from part to part: footers and open files."""
+    _here.append((job, Inputs(job.sources, dictionary_limit=job.dictionary_limit)))
+
+
+def _write_here(part: PlannedPart) -> Part:
+    job, inputs = _here[0]
+    return _write(inputs, part, job.open_part(part.name), True, never)[0]

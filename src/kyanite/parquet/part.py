@@ -1,0 +1,135 @@
+"""One planned part written as a whole parquet file: alone, in any process that can open the sources."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from kyanite.errors import DataError
+from kyanite.parquet.footer import Footer, read_footer
+from kyanite.parquet.inputs import Inputs, Place
+from kyanite.parquet.merge import can_copy, merge
+from kyanite.parquet.model import (
+    Cancelled,
+    FileOpener,
+    Part,
+    Progress,
+    Sink,
+    Source,
+    Work,
+    check_cancelled,
+    never,
+    no_progress,
+)
+from kyanite.parquet.row_group_cut import add_slice
+from kyanite.parquet.split_plan import CUT, ENCODED, RAW, PlannedPart, PlannedPiece
+from kyanite.parquet.verify import check_written
+from kyanite.parquet.write import FileWriter, RangeCopier, Written
+
+
+@dataclass(frozen=True)
+class WrittenPart:
+    """A part as written: what the result says of it and what its footer is made of."""
+
+    part: Part
+    written: Written
+
+
+@contextmanager
+def merged_inputs(
+    sources: Sequence[Source], cancelled: Cancelled
+) -> Iterator[tuple[Sequence[Source], Sequence[Footer], bool]]:
+    """The sources and their footers, or one merged temporary file when their row groups cannot stand in one file."""
+    footers = tuple(read_footer(source) for source in sources)
+    if can_copy(footers):
+        yield sources, footers, False
+        return
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        result = merge(sources, cast(BinaryIO, file), cancelled=cancelled)
+        file.flush()
+        merged = Source("merged sources", FileOpener(file.name), result.bytes_written)
+        yield [merged], [read_footer(merged)], True
+
+
+def write_part(
+    sources: Sequence[Source],
+    part: PlannedPart,
+    out: Sink,
+    *,
+    progress: Progress = no_progress,
+    cancelled: Cancelled = never,
+) -> Part:
+    """Append the planned part to the empty `out`; always the same bytes for the same sources and plan.
+
+    `sources` are all those that were planned, in their order; only those that the part needs are opened. The caller
+    compares `Part.bytes` with the target (a part of several rows above it has to be planned anew) and commits `out`.
+    """
+    if any(not 0 <= piece.source < len(sources) for piece in part.pieces) and not part.merged:
+        raise DataError(f"{part.name} is planned from more files than are given.")
+    if not part.merged:
+        return _written(sources, part, out, progress, cancelled)
+    with merged_inputs(sources, cancelled) as (files, *_):
+        return _written(files, part, out, progress, cancelled)
+
+
+def _written(sources: Sequence[Source], part: PlannedPart, out: Sink, progress: Progress, cancelled: Cancelled) -> Part:
+    size = 0
+
+    def step(count: int) -> None:
+        nonlocal size
+        size += count
+        check_cancelled(cancelled)
+        progress(0, size, 0)
+
+    limit = float("inf") if part.dictionary_limit is None else part.dictionary_limit
+    with Inputs(sources, dictionary_limit=limit) as inputs:
+        made = put_part(inputs, part, out, step)
+        check_written(made.written, inputs.footer(0), part.rows, part.name)
+    progress(part.rows, size, 1)
+    return made.part
+
+
+def put_part(inputs: Inputs, planned: PlannedPart, out: Sink, step: Callable[[int], None]) -> WrittenPart:
+    """Write the planned part from `inputs`; `step(bytes)` is called after each copied bufferful."""
+    works = {RAW: Work(), CUT: Work(), ENCODED: Work()}
+    rewritten = 0
+    with FileWriter(out, inputs.footer(0), RangeCopier(step)) as writer:
+        for piece in planned.pieces:
+            begin = writer.position
+            rewritten += _put_piece(inputs, piece, writer)
+            works[piece.how] += Work(piece.count, writer.position - begin)
+        written = writer.finish()
+    over = planned.max_bytes is not None and written.size > planned.max_bytes
+    part = Part(
+        planned.name,
+        planned.rows,
+        written.size,
+        planned.first_row,
+        oversize=over and planned.rows == 1,
+        raw=works[RAW],
+        cut=works[CUT],
+        encoded=works[ENCODED],
+        rewritten=rewritten,
+    )
+    return WrittenPart(part, written)
+
+
+def _put_piece(inputs: Inputs, piece: PlannedPiece, writer: FileWriter) -> int:
+    """Bytes of pages that had to be made anew."""
+    if piece.how == RAW:
+        for index in range(piece.row_group, piece.row_group + piece.count):
+            file, footer, group = inputs.where(Place(piece.source, index))
+            writer.add_row_group(file, footer, group)
+        return 0
+    place = Place(piece.source, piece.row_group, piece.fresh)
+    file, footer, group = inputs.where(place)
+    if (piece.first, piece.last) == (0, group.rows):
+        writer.add_row_group(file, footer, group)
+        return 0
+    tables = inputs.tables(place)
+    file, footer, group = inputs.where(place)
+    rows = (piece.first, piece.last)
+    return add_slice(writer, file, footer, group, tables, rows, inputs.filters(group) > 0).rewritten
