@@ -241,6 +241,19 @@ class ConnectionContract:
             assert code_of(files.commit) == "InvalidOperation"
         assert read(connection, "box/out/part-0") == b"old"
 
+    def test_a_file_of_a_set_is_read_and_replaced_before_it_is_seen(self, connection, tmp_path):
+        with connection.open_set("box/out", lambda name: True) as files:
+            for data in (b"first", b"second"):
+                with files.open("part-0") as out:
+                    out.write(data)
+                    out.commit()
+                with files.open_read("part-0") as file:
+                    assert file.read() == data
+            assert connection.stat("box/out/part-0") is None
+            files.commit()
+        assert paths(connection, "box") == [("box/out/part-0", 6, False)]
+        assert self.leavings(tmp_path) == []
+
     def test_check(self, connection):
         connection.check()
 

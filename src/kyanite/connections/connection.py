@@ -58,7 +58,10 @@ class WriterSet(Protocol):
     """Several files of one folder that become visible together; leaving a `with` block without a commit aborts."""
 
     def open(self, name: str) -> Writer:
-        """A file of the set; its own `commit` completes it."""
+        """A file of the set; its own `commit` completes it, in place of a completed one of that name."""
+
+    def open_read(self, name: str) -> BinaryIO:
+        """A completed file of the set, to be verified before anybody else sees it."""
 
     def commit(self) -> None:
         """Show the completed files and remove the older files the set replaces."""

@@ -132,14 +132,22 @@ class ObjectSet:
         self._names: list[str] = []
 
     def open(self, name: str) -> FileWriter:
-        """A file of the set."""
+        """A file of the set; a completed one of that name is given up for it."""
         path = Path(self._spool.name) / name
+        if name in self._names:
+            self._names.remove(name)
+            path.unlink()
         where = self._connection.url(f"{self._folder}/{name}")
         with disk_errors(where):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         writer = FileWriter(fd, where, lambda: self._names.append(name), lambda: path.unlink(missing_ok=True))
         self._open.append(writer)
         return writer
+
+    def open_read(self, name: str) -> BinaryIO:
+        """A completed file of the set, as it will be uploaded."""
+        with disk_errors(self._connection.url(f"{self._folder}/{name}")):
+            return (Path(self._spool.name) / name).open("rb")
 
     def commit(self) -> None:
         """Upload the completed files, then delete what is left of the older set."""

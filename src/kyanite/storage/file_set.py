@@ -9,12 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from kyanite.errors import StorageError
 from kyanite.storage.failures import storage_error
 from kyanite.storage.file_writer import FileWriter
-from kyanite.storage.folders import opened_folder
+from kyanite.storage.folders import open_file, opened_folder
 from kyanite.storage.staging import new_name, remove
 
 _RENAME_EXCHANGE = 2
@@ -56,13 +56,24 @@ class FileSet:
             os.mkdir(self._name, place.folder_mode, dir_fd=fd)
 
     def open(self, name: str) -> FileWriter:
-        """A file of the set; its `commit` only completes it, visible it becomes with the set."""
+        """A file of the set; its `commit` only completes it, visible it becomes with the set.
+
+        A completed file of that name is given up for the new one.
+        """
         with self._failures(), self._staged() as folder:
+            if name in self.names:
+                self.names.remove(name)
+                remove(name, folder)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             fd = os.open(name, flags, self._place.file_mode, dir_fd=folder)
         writer = FileWriter(fd, f"{self._place.where}/{name}", lambda: self._complete(name), lambda: self._drop(name))
         self._open.append(writer)
         return writer
+
+    def open_read(self, name: str) -> BinaryIO:
+        """A completed file of the set, before anybody else sees it."""
+        with self._failures(), self._staged() as folder:
+            return open_file(folder, name, f"{self._place.where}/{name}")
 
     def commit(self) -> None:
         """Make the completed files visible; StorageError, with the old set untouched, when one is still open."""
