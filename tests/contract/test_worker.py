@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from kyanite.definitions.load import load_documents
 from kyanite.definitions.model import Factory
 from kyanite.engine.invariants import check_invariants
 from kyanite.errors import ActivityError, ConflictError, DefinitionError, NotFoundError, StateError, UnsupportedError
-from kyanite.runs.store import RunQuery
+from kyanite.runs.store import Owner, RunQuery
 from kyanite.runtime.fold import fold
 from kyanite.runtime.monitor import activity_runs, list_runs, pipeline_run
 from kyanite.runtime.start import cancel_run, start_run
@@ -254,6 +255,49 @@ def test_a_child_that_nobody_waits_for_still_ends(workspace: Workspace) -> None:
     assert pipeline_run(workspace, run_id)["status"] == "Succeeded"
 
 
+def test_a_child_that_nobody_waits_for_is_found_again_after_a_kill(workspace: Workspace) -> None:
+    class Died(BaseException):
+        pass
+
+    def die(run_id: str, event: Any) -> None:
+        if event.kind == "RunEnded":
+            raise Died
+
+    child = {"name": "child", "properties": {"activities": [custom("C")]}}
+    call = {"pipeline": {"referenceName": "child", "type": "PipelineReference"}, "waitOnCompletion": False}
+    definitions = factory({"name": "Call", "type": "ExecutePipeline", "typeProperties": call}, others=[child])
+    run_id = start_run(workspace, definitions, "main")
+    with pytest.raises(Died):
+        Worker(workspace, activities={"Custom": lambda context: {}}).run(run_id, die)
+    statuses = {item.pipeline: item.status for item in workspace.store.runs(RunQuery())}
+    assert statuses["main"] == "Succeeded" and statuses["child"] != "Succeeded"
+    assert Worker(workspace, activities={"Custom": lambda context: {}}).run(run_id) == "Succeeded"
+    assert {item.status for item in workspace.store.runs(RunQuery())} == {"Succeeded"}
+
+
+def test_a_run_whose_child_somebody_else_advances_is_given_back(workspace: Workspace) -> None:
+    class Died(BaseException):
+        pass
+
+    def die(run_id: str, event: Any) -> None:
+        if event.kind == "ActivityStarted" and event.body["path"] == "C":
+            raise Died
+
+    child = {"name": "child", "properties": {"activities": [custom("C")]}}
+    call = {"pipeline": {"referenceName": "child", "type": "PipelineReference"}, "waitOnCompletion": True}
+    definitions = factory({"name": "Call", "type": "ExecutePipeline", "typeProperties": call}, others=[child])
+    run_id = start_run(workspace, definitions, "main")
+    with pytest.raises(Died):
+        Worker(workspace, activities={"Custom": lambda context: {}}).run(run_id, die)
+    (other,) = workspace.store.runs(RunQuery(parent=run_id))
+    theirs = workspace.store.claim(other.run_id, Owner.current(), datetime.now(UTC))
+    with pytest.raises(ConflictError):
+        Worker(workspace).run(run_id)
+    assert theirs is not None
+    workspace.store.release(theirs)
+    assert Worker(workspace, activities={"Custom": lambda context: {}}).run(run_id) == "Succeeded"
+
+
 def test_concurrency_keeps_later_runs_queued_oldest_first(workspace: Workspace) -> None:
     definitions = factory(custom("A"), concurrency=1)
     ids = [start_run(workspace, definitions, "main") for _ in range(3)]
@@ -307,6 +351,30 @@ def test_secrets_are_nowhere_but_in_the_vault_and_the_activity(workspace: Worksp
     for file in workspace.home.rglob("*"):
         if file.is_file() and file.name != "secrets.json":
             assert SECRET.encode() not in file.read_bytes(), file
+
+
+def test_a_secure_parameter_made_for_a_child_is_known_as_a_secret(workspace: Workspace) -> None:
+    child = {
+        "name": "child",
+        "properties": {
+            "parameters": {"key": {"type": "SecureString"}, "pin": {"type": "securestring"}},
+            "activities": [custom("C", typeProperties={"command": "@concat('run ', pipeline().parameters.key)"})],
+        },
+    }
+    call = {
+        "pipeline": {"referenceName": "child", "type": "PipelineReference"},
+        "waitOnCompletion": True,
+        "parameters": {"key": "@concat('pl4in+', 'secret/value==')", "pin": "1234"},
+    }
+    definitions = factory({"name": "Call", "type": "ExecutePipeline", "typeProperties": call}, others=[child])
+    seen: list[str] = []
+    run(workspace, definitions, lambda context: seen.append(context.type_properties["command"]) or {})
+    assert seen == [f"run {SECRET}"]
+    (summary,) = workspace.store.runs(RunQuery(pipeline="child"))
+    assert summary.parameters == {"key": "***", "pin": "***"}
+    shown = [item for found in workspace.store.runs(RunQuery()) for item in activity_runs(workspace, found.run_id)]
+    assert SECRET not in repr(shown) and "run ***" in repr(shown)
+    assert SECRET.encode() not in (workspace.home / "kyanite.db-wal").read_bytes()
 
 
 def test_secure_input_and_output_are_not_shown_but_can_be_used(workspace: Workspace) -> None:

@@ -19,6 +19,7 @@ from kyanite.runtime.check import refuse_broken
 from kyanite.runtime.clock import utc_now
 from kyanite.runtime.secret_values import factory_secrets, parameter_secrets
 from kyanite.runtime.workspace import Workspace
+from kyanite.secrets import MASK
 
 Json = Any
 _CANCEL_TRIES = 20
@@ -111,7 +112,7 @@ def create_run(
     header = RunHeader(
         factory=factory,
         pipeline=pipeline.name,
-        parameters=parameters,
+        parameters=_shown(pipeline, parameters),
         snapshot=snapshot,
         invoked_by=invoked_by,
         group_id=group_id or run_id,
@@ -120,6 +121,12 @@ def create_run(
         run_dimensions=pipeline.properties.get("runDimensions") or {},
     )
     store.create(run_id, header, [ev.to_wire(queued)])
+
+
+def _shown(pipeline: Pipeline, parameters: Mapping[str, Json]) -> dict[str, Json]:
+    """Parameters for lists: a SecureString is hidden even when it is too short for the vault to know it."""
+    declared = pipeline.parameters
+    return {name: MASK if name in declared and declared[name].secure else value for name, value in parameters.items()}
 
 
 def cancel_run(workspace: Workspace, run_id: str, *, recursive: bool = True, by: str = "") -> None:

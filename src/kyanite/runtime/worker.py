@@ -24,12 +24,12 @@ from kyanite.engine.reports import ChildReport, RecoveryReport, Report
 from kyanite.engine.state import FINAL, Phase, RunState
 from kyanite.errors import ConflictError, KyaniteError, LeaseLost, NotFoundError, StateError, VersionConflict
 from kyanite.limits import LEASE_RENEW_SECONDS
-from kyanite.runs.store import Lease, Owner, StoredEvent
+from kyanite.runs.store import UNFINISHED, Lease, Owner, RunQuery, StoredEvent
 from kyanite.runtime.carry_out import Attempt, carry_out, context_for
 from kyanite.runtime.clock import utc_now
 from kyanite.runtime.fold import fold
 from kyanite.runtime.queueing import limited, may_start
-from kyanite.runtime.secret_values import named_by_value, secure_strings
+from kyanite.runtime.secret_values import named_by_value, parameter_secrets, secure_strings
 from kyanite.runtime.start import create_child
 from kyanite.runtime.threads import DaemonThreads
 from kyanite.runtime.workspace import Workspace
@@ -83,29 +83,43 @@ class Worker:
         process advances the run, NotFoundError, StateError when the log cannot be written.
         """
         self._listener = on_event
-        summary = self._store.summary(run_id)
-        if summary is None:
-            raise NotFoundError(f"There is no run {run_id}.", cure="`kyanite runs list` shows the runs.")
-        if summary.status in FINAL:
-            return summary.status
-        main = self._take(run_id, None)
-        if main is None:
-            raise ConflictError(
-                f"Run {run_id} is being advanced by another process.",
-                cure="Wait for it, or end that process; `kyanite runs show` shows how far it is.",
-            )
         self._next_poll = time.monotonic() + OUTSIDE_POLL_SECONDS
         self._next_renewal = time.monotonic() + LEASE_RENEW_SECONDS
         try:
+            ended = self._begin(run_id)
+            main = self._held.get(run_id)
             while self._held:
                 self._round()
         finally:
             for held in self._held.values():
                 self._store.release(held.lease)
             self._held.clear()
-        return main.state.status
+        return main.state.status if main is not None else ended
 
     # ---- taking runs in hand
+
+    def _begin(self, run_id: str) -> str:
+        """Take a run and the children that an earlier process left; the run's status so far."""
+        summary = self._store.summary(run_id)
+        if summary is None:
+            raise NotFoundError(f"There is no run {run_id}.", cure="`kyanite runs list` shows the runs.")
+        if summary.status in FINAL:
+            self._adopt_children(run_id)
+        elif self._take(run_id, None) is None:
+            raise ConflictError(
+                f"Run {run_id} is being advanced by another process.",
+                cure="Wait for it, or end that process; `kyanite runs show` shows how far it is.",
+            )
+        return summary.status
+
+    def _adopt_children(self, parent: str) -> None:
+        """Take over the unfinished runs that a run started and does not wait for, unless somebody has them."""
+        after = None
+        while page := self._store.runs(RunQuery(parent=parent, status=UNFINISHED, after=after)):
+            for child in page:
+                if child.run_id not in self._held:
+                    self._take(child.run_id, None)
+            after = page[-1].number
 
     def _take(self, run_id: str, told: tuple[str, str] | None) -> _Held | None:
         lease = self._store.claim(run_id, self._owner, self._clock())
@@ -115,6 +129,8 @@ class Worker:
         held = _Held(run_id, state, version, lease, told=told)
         self._held[run_id] = held
         self._recover(held)
+        if state.started_at is not None:
+            self._adopt_children(run_id)
         return held
 
     def _recover(self, held: _Held) -> None:
@@ -198,8 +214,8 @@ class Worker:
 
     def _commit(self, decided: list[tuple[_Held, Decision]]) -> None:
         """Append every decision in one transaction, then act upon them; a run that moved is folded again."""
-        for _, decision in decided:
-            self._register_secrets(decision)
+        for held, decision in decided:
+            self._register_secrets(held, decision)
         outcomes: list[int | KyaniteError]
         if any(self._needs_transaction(decision) for _, decision in decided):
             with self._workspace.database.transaction():
@@ -250,15 +266,19 @@ class Worker:
                 if isinstance(command, StartChildRun) and isinstance(outcome, int):
                     create_child(self._store, held.state, command, self._clock())
 
-    def _register_secrets(self, decision: Decision) -> None:
+    def _register_secrets(self, held: _Held, decision: Decision) -> None:
         found = [
             value
             for event in decision.events
             if isinstance(event, ev.ActivityStarted)
             for _, value in secure_strings(event.input)
         ]
-        if found:
-            self._workspace.vault.register(named_by_value(found))
+        secrets = named_by_value(found)
+        for command in decision.commands:
+            if isinstance(command, StartChildRun):
+                secrets |= parameter_secrets(held.state.factory.pipelines[command.pipeline], command.parameters)
+        if secrets:
+            self._workspace.vault.register(secrets)
 
     def _tell(self, held: _Held, decision: Decision) -> None:
         if self._listener is None:
