@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from kyanite.definitions.load import load_documents
+from kyanite.engine.events import utc_text
 from kyanite.errors import ConflictError, DefinitionError, NotFoundError, ParameterError, UnsupportedError
 from kyanite.limits import SCHEDULE_LATE_SECONDS, WINDOW_WAIT_SECONDS
-from kyanite.runs.store import RunQuery
+from kyanite.runs.store import Owner, RunQuery
 from kyanite.runtime.monitor import pipeline_run
 from kyanite.runtime.scheduler import Scheduler
 from kyanite.runtime.serve import RunPool, only_server, serve
@@ -614,6 +615,38 @@ def test_a_run_that_somebody_is_about_to_work_on_is_left_alone(workspace: Worksp
     clock.move(HOUR)
     assert RunPool(workspace, make_worker=lambda: Worker(workspace), clock=clock, size=0).adopt() == 1
     assert pipeline_run(workspace, run_id)["status"] == "Queued"
+
+
+def test_runs_that_wait_for_a_free_place_do_not_hold_up_the_others(workspace: Workspace) -> None:
+    kind, one_at_a_time = pipeline("one")
+    one_at_a_time["properties"]["concurrency"] = 1
+    deploy(workspace, (kind, one_at_a_time), pipeline("other"))
+    factory, store = workspace.factory("f"), workspace.store
+    elsewhere = start_run(workspace, factory, "one")
+    lease = store.claim(elsewhere, Owner.current(), datetime.now(UTC))
+    assert lease is not None
+    at = utc_text(datetime.now(UTC))
+    store.append(elsewhere, 1, [{"kind": "RunStarted", "at": at}], lease=lease)
+    first, second, other = (start_run(workspace, factory, name) for name in ("one", "one", "other"))
+    ended: list[str] = []
+    pool = RunPool(workspace, make_worker=lambda: Worker(workspace), log=ended.append, size=1)
+    for run_id in (second, first, other):
+        pool.submit(run_id)
+    wait_for(lambda: len(ended) == 1)
+    assert other in ended[0]
+    pool.admit()
+    store.append(elsewhere, 2, [{"kind": "RunEnded", "at": at, "status": "Succeeded", "message": ""}], lease=lease)
+    pool.admit()
+    wait_for(lambda: pool.busy() == 0)
+    assert {line.split()[1] for line in ended[1:]} == {first, second}
+    assert all(line.endswith("Succeeded") for line in ended)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # ---- preview

@@ -7,9 +7,11 @@ import os
 import threading
 import time
 import traceback
+from bisect import insort
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from kyanite.engine.events import utc_text, utc_time
@@ -18,6 +20,8 @@ from kyanite.errors import ConflictError, KyaniteError
 from kyanite.limits import LEASE_SECONDS, RUNS_AT_ONCE
 from kyanite.runs.store import UNFINISHED, Owner, RunQuery, RunSummary
 from kyanite.runtime.clock import utc_now
+from kyanite.runtime.fold import fold
+from kyanite.runtime.queueing import limited, may_start
 from kyanite.runtime.scheduler import Scheduler
 from kyanite.runtime.threads import DaemonThreads
 from kyanite.runtime.triggers_fire import Log
@@ -56,6 +60,7 @@ def serve(
                     orphans_at = clock() + _LOOK_FOR_ORPHANS
                     pool.adopt()
                 wake = scheduler.look()
+                pool.admit()
             except KyaniteError as error:
                 log(f"tried again in {_AFTER_AN_ERROR.seconds} s: {error}")
                 wake = clock() + _AFTER_AN_ERROR
@@ -96,7 +101,10 @@ def _served_already(file: Path) -> ConflictError:
 
 
 class RunPool:
-    """A few threads that each work on one run at a time, in the order they were given."""
+    """A few threads that each work on one run at a time, in the order they were given.
+
+    A run that its pipeline's `concurrency` keeps in the queue takes no thread from the others meanwhile.
+    """
 
     def __init__(
         self,
@@ -116,6 +124,7 @@ class RunPool:
         self._workers = threading.local()
         self._lock = threading.Lock()
         self._known: set[str] = set()
+        self._queued: dict[tuple[str, str], list[tuple[int, str]]] = {}  # (factory, pipeline) -> (number, run), sorted
         self._stopping = False
 
     def submit(self, run_id: str) -> None:
@@ -124,7 +133,7 @@ class RunPool:
             if run_id in self._known or self._stopping:
                 return
             self._known.add(run_id)
-        self._threads.submit(lambda: self._work(run_id))
+        self._threads.submit(partial(self._work, run_id))
 
     def adopt(self) -> int:
         """Take up the runs that nobody works on: their process has gone. How many."""
@@ -156,10 +165,20 @@ class RunPool:
             self._stopping = True
             return len(self._known)
 
+    def admit(self) -> None:
+        """Try the oldest run of each queue again: there may be a free place."""
+        with self._lock:
+            oldest = [runs.pop(0)[1] for runs in self._queued.values() if runs]
+        for run_id in oldest:
+            self._threads.submit(partial(self._work, run_id))
+
     def _work(self, run_id: str) -> None:
+        over = True
         try:
             if not self._stopping:
-                self._run(run_id)
+                over = not self._queue(run_id)
+                if over:
+                    self._run(run_id)
         except ConflictError:
             pass  # another living process works on it
         except Exception as error:  # noqa: BLE001 - a thread of the pool must survive; the run is taken up again
@@ -168,8 +187,21 @@ class RunPool:
                 if os.environ.get("KYANITE_DEBUG"):
                     traceback.print_exc()
         finally:
-            with self._lock:
-                self._known.discard(run_id)
+            if over:
+                with self._lock:
+                    self._known.discard(run_id)
+
+    def _queue(self, run_id: str) -> bool:
+        """Put a run back for which its pipeline has no free place."""
+        summary = self._store.summary(run_id)
+        if summary is None or summary.status != "Queued":
+            return False
+        state, _ = fold(self._store, run_id)
+        if not limited(state) or may_start(self._store, state):
+            return False
+        with self._lock:
+            insort(self._queued.setdefault((summary.factory, summary.pipeline), []), (summary.number, run_id))
+        return True
 
     def _run(self, run_id: str) -> None:
         worker = getattr(self._workers, "worker", None)
@@ -179,3 +211,4 @@ class RunPool:
         summary = self._store.summary(run_id)
         pipeline = summary.pipeline if summary is not None else "?"
         self._log(f"run {run_id} of {pipeline} {status}")
+        self.admit()
