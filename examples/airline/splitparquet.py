@@ -35,18 +35,28 @@ def bytes_of(megabytes: str) -> int:
     return int(size)
 
 
-def report(result: SplitResult, max_size: int) -> list[str]:
-    """What was done, as lines: the input, the target, each part, and the sum."""
+def in_megabytes(size: int) -> str:
+    """A number of bytes as MB of 1,048,576 with two decimals."""
+    return f"{size / MEGABYTE:,.2f} MB"
+
+
+def report(result: SplitResult, blob: str, max_size: int) -> list[str]:
+    """What was done, in the lines that the tutorial shows, and what it does not show: where every row is."""
+    mean = result.rows_out / max(1, len(result.parts))
     lines = [
-        f"input   {result.rows_in:>12,} rows {result.bytes_in:>14,} bytes  {result.bytes_in / MEGABYTE:8.2f} MB",
-        f"target  {'at most':>12}      {max_size:>14,} bytes  {max_size / MEGABYTE:8.2f} MB a part",
-        "",
-        f"{'part':<20} {'rows':>12} {'bytes':>14} {'MB':>8} {'of target':>10}",
+        f"Total records in the original file: {result.rows_in:,}",
+        f"Total size of the blob file: {blob} is {result.bytes_in:,} bytes or {in_megabytes(result.bytes_in)}",
+        f"The file will be split in chunks of up to {in_megabytes(max_size)}, similar in size",
+        f"The resulting parquet will be split into {len(result.parts):,} files",
+        f"Total records written per file will be about: {mean:,.0f}",
     ]
     for part in result.parts:
-        share = part.bytes / max_size
-        lines.append(f"{part.name:<20} {part.rows:>12,} {part.bytes:>14,} {part.bytes / MEGABYTE:>8.2f} {share:>10.0%}")
-    lines += ["", f"rows in {result.rows_in:,}, rows out {result.rows_out:,}, {len(result.parts)} parts"]
+        lines.append(
+            f"Validating the # of records written in file: {part.name} is {part.rows:,} "
+            f"Size: {in_megabytes(part.bytes)} (rows {part.first_row:,} to {part.first_row + part.rows:,}, "
+            f"{part.bytes / max_size:.0%} of the target)"
+        )
+    lines.append(f"rows in {result.rows_in:,}, rows out {result.rows_out:,}, {len(result.parts)} parts")
     return lines
 
 
@@ -64,12 +74,14 @@ def main(arguments: list[str]) -> int:
     credential = None if key in {"", "-"} else key
     source, target = address(account, container, blob), address(account, container, folder)
     try:
-        result = kyanite.split(source, target, max_size=max_size, credential=credential, name_template=PART_NAME)
+        result = kyanite.split(
+            source, target, max_size=max_size, credential=credential, name_template=PART_NAME, overwrite=True
+        )
     except kyanite.KyaniteError as error:
         text = " ".join(str(error).split())
         print(f"splitparquet: {text.replace(credential, '***') if credential else text}", file=sys.stderr)
         return 1
-    print(f"{source}\n-> {target}/\n", *report(result, max_size), sep="\n")
+    print(*report(result, blob, max_size), f"{source} -> {target}/", sep="\n")
     if result.rows_in != result.rows_out:
         print(f"splitparquet: {result.rows_in - result.rows_out:,} rows are missing", file=sys.stderr)
         return 1

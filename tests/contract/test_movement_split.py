@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-import subprocess
-import sys
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kyanite.connections import open_url
 from kyanite.errors import ConflictError, DataError, NotFoundError, StorageError, UserError
-from kyanite.movement.split import split
+from kyanite.movement.split import read_manifest, split
 from kyanite.secrets import Vault
 from kyanite.storage import StorageAccounts
 
+MANIFEST = "_kyanite_split.json"
 BOX = "https://boxes.blob.core.windows.net/box"
 
 
@@ -37,6 +40,10 @@ def names(folder):
     return sorted(p.name for p in folder.iterdir())
 
 
+def parts_in(folder):
+    return [name for name in names(folder) if name != MANIFEST]
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -54,14 +61,17 @@ def test_a_local_folder(tmp_path):
         (tmp_path / other).parent.mkdir(exist_ok=True)
         (tmp_path / other).write_bytes(b"x")
     seen = []
-    result = split(tmp_path / "in", tmp_path / "out", max_size="20kB", progress=lambda *now: seen.append(now))
+    result = split(tmp_path / "in", tmp_path / "out", max_size="20kB", progress=seen.append)
     out = tmp_path / "out"
     assert (result.rows_in, result.rows_out) == (5000, 5000) and numbers(out) == list(range(5000))
-    assert names(out) == [part.name for part in result.parts] and names(out)[0] == "part-00000.parquet"
+    assert parts_in(out) == [part.name for part in result.parts] and parts_in(out)[0] == "part-00000.parquet"
     assert all(part.bytes == Path(part.path).stat().st_size <= 20_000 and not part.oversize for part in result.parts)
     assert [Path(name).name for name in result.inputs] == ["a.parq", "b.parquet"]
     assert result.bytes_out == sum(part.bytes for part in result.parts) and result.seconds >= 0
-    assert seen[-1][0] == 5000
+    assert (seen[-1].rows, seen[-1].parts) == (5000, len(result.parts)) and seen[-1].total_bytes == result.bytes_in
+    assert [part.first_row for part in result.parts] == [
+        sum(part.rows for part in result.parts[:number]) for number in range(len(result.parts))
+    ]
     assert names(tmp_path) == ["in", "out"]
 
 
@@ -75,7 +85,7 @@ def test_workspace_accounts_by_every_address(home, tmp_path):
         f"{BOX}/s*/*.parq",
         "abfss://box@boxes.dfs.core.windows.net/source/New*.parq",
     ):
-        result = split(source, f"{BOX}/target/", max_size="10KiB", credential=keys[0])
+        result = split(source, f"{BOX}/target/", max_size="10KiB", credential=keys[0], overwrite=True)
         assert result.rows_out == 2000 and numbers(target) == list(range(2000))
         assert result.parts[0].path == f"{BOX}/target/part-00000.parquet"
     assert split(f"{BOX}/source", "out", max_size=10_000, home=home).rows_out == 2000
@@ -105,15 +115,173 @@ def test_older_parts_are_replaced_as_a_set(tmp_path):
     source, out = write(tmp_path / "in.parquet", range(2000)), tmp_path / "out"
     many = len(split(source, out, max_size=5_000).parts)
     (out / "keep.txt").write_bytes(b"mine")
-    few = len(split(source, out, max_size=50_000).parts)
-    assert few < many and len(names(out)) == few + 1 and (out / "keep.txt").read_bytes() == b"mine"
-    (out / "keep.txt").unlink()
+    few = len(split(source, out, max_size=50_000, overwrite=True).parts)
+    assert few < many and len(parts_in(out)) == few + 1 and (out / "keep.txt").read_bytes() == b"mine"
+    (out / "part-99999.parquet").write_bytes(b"mine too: no part of the set")
+    split(source, out, max_size=50_000, prefix="other", overwrite=True)
+    assert parts_in(out) == ["keep.txt", "other-00000.parquet", "part-99999.parquet"]
+
+
+def test_parts_without_a_manifest_are_known_by_their_names(tmp_path):
+    source, out = write(tmp_path / "in.parquet", range(2000)), tmp_path / "out"
     split(source, out, max_size=5_000)
-    split(source, out, max_size=50_000, prefix="other")
-    assert len(names(out)) == many + few
-    with pytest.raises(ConflictError, match=r"part-00000\.parquet exists"):
-        split(source, out, max_size=50_000, overwrite=False)
-    assert len(names(out)) == many + few and numbers(out) == [*range(2000), *range(2000)]
+    (out / MANIFEST).unlink()
+    with pytest.raises(ConflictError, match=r"part-00000\.parquet: The file exists"):
+        split(source, out, max_size=50_000)
+    split(source, out, max_size=50_000, overwrite=True)
+    assert parts_in(out) == ["part-00000.parquet"]
+
+
+def test_a_set_is_not_replaced_unasked(tmp_path):
+    source, out = write(tmp_path / "in.parquet", range(2000)), tmp_path / "out"
+    many = split(source, out, max_size=5_000)
+    before = {p.name: p.stat().st_mtime_ns for p in out.iterdir()}
+    with pytest.raises(ConflictError, match=r"holds the .* parts of another split"):
+        split(source, out, max_size=50_000)
+    again = split(source, out, max_size=5_000)
+    assert again.up_to_date and not many.up_to_date and (again.rows_in, again.rows_out) == (2000, 2000)
+    assert [(part.name, part.checksum) for part in again.parts] == [(part.name, part.checksum) for part in many.parts]
+    assert split(source, out, max_size=5_000, overwrite=True, if_changed=True).up_to_date
+    assert {p.name: p.stat().st_mtime_ns for p in out.iterdir()} == before
+    assert not split(source, out, max_size=5_000, overwrite=True).up_to_date
+    write(source, range(1000))
+    assert not split(source, out, max_size=5_000, overwrite=True, if_changed=True).up_to_date
+    (out / "part-00000.parquet").write_bytes(b"short")
+    assert not split(source, out, max_size=5_000, overwrite=True, if_changed=True).up_to_date
+    assert numbers(out) == list(range(1000))
+
+
+def test_the_manifest_tells_the_truth(tmp_path):
+    first, second = write(tmp_path / "a.parquet", range(2000)), write(tmp_path / "b.parquet", range(2000, 2500))
+    out = tmp_path / "out"
+    result = split([first, second], out, max_size=9_000)
+    document = json.loads((out / MANIFEST).read_bytes())
+    assert [(one["path"], one["bytes"]) for one in document["inputs"]] == [
+        (str(path), path.stat().st_size) for path in (first, second)
+    ]
+    assert document["target"] == {"maxBytes": 9_000} and document["rows"] == 2500
+    assert parts_in(out) == [part["name"] for part in document["parts"]]
+    for part, told in zip(result.parts, document["parts"], strict=True):
+        data = (out / part.name).read_bytes()
+        read = pq.read_table(out / part.name).column("n").to_pylist()
+        assert read == list(range(told["firstRow"], told["firstRow"] + told["rows"]))
+        assert told["bytes"] == len(data) and told["checksum"] == f"crc32:{zlib.crc32(data):08x}" == part.checksum
+    split([first, second], tmp_path / "sha", max_size=9_000, checksum="sha256")
+    for told in json.loads((tmp_path / "sha" / MANIFEST).read_bytes())["parts"]:
+        digest = hashlib.sha256((tmp_path / "sha" / told["name"]).read_bytes()).hexdigest()
+        assert told["checksum"] == f"sha256:{digest}"
+    assert {part.checksum for part in split(first, tmp_path / "no", parts=2, checksum="none").parts} == {None}
+    assert (
+        read_manifest(*open_url(str(out), None)).schemas == read_manifest(*open_url(str(tmp_path / "no"), None)).schemas
+    )
+
+
+def test_a_strange_manifest_is_not_overwritten(tmp_path):
+    source, out = write(tmp_path / "in.parquet", range(10)), tmp_path / "out"
+    out.mkdir()
+    for text in ("{}", "nothing", "[" * 100_000, '{"kind": "kyanite split", "format": 99}'):
+        (out / MANIFEST).write_text(text)
+        with pytest.raises(DataError, match="no manifest of a split"):
+            split(source, out, max_size=5_000, overwrite=True)
+        assert names(out) == [MANIFEST]
+
+
+def test_parts_and_rows_instead_of_a_size(tmp_path):
+    source = write(tmp_path / "in.parquet", range(2000))
+    assert [part.rows for part in split(source, tmp_path / "rows", rows=700).parts] == [700, 700, 600]
+    assert len(split(source, tmp_path / "parts", parts=3).parts) == 3
+    for wrong in ({}, {"parts": 2, "rows": 2}, {"max_size": "1MB", "parts": 2}, {"parts": 0}, {"rows": True}):
+        with pytest.raises(UserError):
+            split(source, tmp_path / "none", **wrong)
+    assert not (tmp_path / "none").exists()
+
+
+def test_each_input_for_itself(tmp_path):
+    write(tmp_path / "in/b.parquet", range(1000))
+    write(tmp_path / "in/a.x.parq", range(1000, 1300))
+    write(tmp_path / "in/deep/b.parquet", range(1300, 1310))
+    out = tmp_path / "out"
+    result = split(tmp_path / "in", out, rows=500, merge=False)
+    assert not result.merged and parts_in(out) == sorted(part.name for part in result.parts)
+    assert [(part.name, part.input, part.first_row) for part in result.parts] == [
+        ("a.x-00000.parquet", 0, 0),
+        ("in-b-00000.parquet", 1, 0),
+        ("in-b-00001.parquet", 1, 500),
+        ("deep-b-00000.parquet", 2, 0),
+    ]
+    assert (result.rows_in, result.rows_out) == (1310, 1310)
+    named = split(tmp_path / "in", out, rows=5000, merge=False, prefix="x", overwrite=True)
+    assert [part.name for part in named.parts] == [f"x-{stem}-00000.parquet" for stem in ("a.x", "in-b", "deep-b")]
+    assert parts_in(out) == sorted(part.name for part in named.parts)
+
+
+def test_inputs_are_merged_when_their_schemas_are_equal(tmp_path):
+    first, second = write(tmp_path / "a.parquet", range(1000)), write(tmp_path / "b.parquet", range(1000, 1500))
+    assert split([first, second], tmp_path / "one", max_size="1MB").merged
+    other = tmp_path / "c.parquet"
+    pq.write_table(pa.table({"n": pa.array(range(10), pa.int32()), "more": ["x"] * 10}), other)
+    result = split([first, other], tmp_path / "two", max_size="1MB")
+    assert not result.merged and parts_in(tmp_path / "two") == ["a-00000.parquet", "c-00000.parquet"]
+    with pytest.raises(DataError) as caught:
+        split([first, other], tmp_path / "three", max_size="1MB", merge=True)
+    told = str(caught.value)
+    assert str(first) in told and str(other) in told and "--no-merge" in told
+    assert "column `t` is missing" in told and "column `more` is only here" in told
+    assert "column `n` is INT32 optional here and INT64 optional there" in told
+    assert not (tmp_path / "three").exists()
+
+
+def test_patterns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(["a/x.parquet", "a/b/y.parquet", "a/b/c/z.parq", "a/_old/w.parquet", "a/b/q[1].txt"]):
+        write(tmp_path / name, range(number * 10, number * 10 + 10))
+    for pattern, found in (
+        ("a/*.parquet", ["x"]),
+        ("a/**/*.parquet", ["y", "x"]),
+        ("a/**", ["z", "y", "x"]),
+        ("a/**/b", ["z", "y"]),
+        ("a/**/c/*", ["z"]),
+        ("a/*", ["z", "y", "x"]),
+        ("a/_*/*.parquet", ["w"]),
+        ("?/b/?.parquet", ["y"]),
+        ("a/b/q*", ["q[1]"]),
+    ):
+        result = split(pattern, "out", rows=1000, merge=False, overwrite=True)
+        assert [Path(name).stem for name in result.inputs] == found, pattern
+    assert split(["a/b", "a/*.parquet"], "out", rows=1000, overwrite=True).rows_out == 30
+    for none in ("a/**/*.pq", "x/*.parquet", "a/x.parquet/*"):
+        with pytest.raises(NotFoundError):
+            split(none, "out2", rows=10)
+
+
+def test_a_plan_writes_nothing(tmp_path):
+    source = write(tmp_path / "in.parquet", range(2000))
+    plan = split(source, tmp_path / "out", max_size=9_000, dry_run=True)
+    assert plan.dry_run and not (tmp_path / "out").exists() and plan.manifest is None
+    done = split(source, tmp_path / "out", max_size=9_000)
+    assert [(part.name, part.rows) for part in plan.parts] == [(part.name, part.rows) for part in done.parts]
+    assert all(0 <= told.bytes - part.bytes < 500 for told, part in zip(plan.parts, done.parts, strict=True))
+    assert sum(part.whole + part.cut + part.encoded for part in done.parts) >= 4
+    assert done.bytes_out >= done.bytes_raw + done.bytes_cut + done.bytes_encoded > 0
+
+
+def test_several_workers_give_the_same_parts(tmp_path):
+    source = write(tmp_path / "in.parquet", range(5000))
+    one = split(source, tmp_path / "one", max_size=9_000)
+    two = split(source, tmp_path / "two", max_size=9_000, workers=3)
+    assert [part.checksum for part in one.parts] == [part.checksum for part in two.parts]
+    assert numbers(tmp_path / "two") == list(range(5000))
+
+
+def test_an_input_that_changes_meanwhile(tmp_path):
+    source, out = write(tmp_path / "in.parquet", range(2000)), tmp_path / "out"
+
+    def touch(now):
+        os.utime(source, ns=(1, 1))
+
+    with pytest.raises(ConflictError, match="changed while it was split"):
+        split(source, out, max_size=5_000, progress=touch)
+    assert names(tmp_path) == ["in.parquet"]
 
 
 def test_into_the_current_folder(tmp_path, monkeypatch):
@@ -121,8 +289,9 @@ def test_into_the_current_folder(tmp_path, monkeypatch):
     out.mkdir()
     monkeypatch.chdir(out)
     for size in (5_000, 50_000):
-        split("../in.parquet", ".", max_size=size)
+        split("../in.parquet", ".", max_size=size, overwrite=True)
         assert numbers(Path()) == numbers(out) == list(range(2000))
+        assert not (out / "_kyanite_split").exists()
     assert source.exists()
 
 
@@ -137,8 +306,11 @@ def test_an_input_that_is_a_part_to_be_replaced(tmp_path):
     split(source, out, max_size=5_000)
     before = names(out)
     with pytest.raises(ConflictError, match="is an input"):
-        split(out, out, max_size=50_000)
+        split(out, out, max_size=50_000, overwrite=True)
     assert names(out) == before
+    with pytest.raises(ConflictError, match="is an input"):
+        split(out, out, max_size=50_000, prefix="big", overwrite=True)
+    (out / MANIFEST).unlink()
     assert split(out, out, max_size=50_000, prefix="big").rows_out == 2000
 
 
@@ -159,81 +331,3 @@ def test_nothing_appears_after_an_error(tmp_path, monkeypatch, inputs, error):
     with pytest.raises(error):
         split(inputs, "out", max_size="1MB")
     assert names(tmp_path) == ["bad.parquet", "empty"]
-
-
-def test_a_full_disk_keeps_the_old_parts(tmp_path, monkeypatch):
-    import errno
-
-    source, out = write(tmp_path / "in.parquet", range(2000)), tmp_path / "out"
-    split(source, out, max_size=5_000)
-    before = {p.name: p.read_bytes() for p in out.iterdir()}
-    real, calls = os.write, []
-
-    def nearly_full(fd, data):
-        calls.append(fd)
-        if len(calls) == 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(fd, data)
-
-    monkeypatch.setattr(os, "write", nearly_full)
-    with pytest.raises(StorageError) as caught:
-        split(source, out, max_size=20_000)
-    monkeypatch.undo()
-    assert caught.value.error_code == "DiskFull"
-    assert {p.name: p.read_bytes() for p in out.iterdir()} == before and names(tmp_path) == ["in.parquet", "out"]
-
-
-KILLED = """
-import os, sys
-import kyanite.storage.file_set as file_set
-from kyanite.movement.split import split
-stop, calls = int(sys.argv[3]), 0
-def counted(real):
-    def call(*a, **k):
-        global calls
-        calls += 1
-        if calls == stop: os._exit(9)
-        return real(*a, **k)
-    return call
-for name in ("write", "fsync", "rename", "mkdir", "chmod", "unlink", "rmdir"):
-    setattr(os, name, counted(getattr(os, name)))
-file_set.exchange = counted(file_set.exchange)
-split(sys.argv[1], sys.argv[2], max_size=20_000)
-"""
-
-
-def test_killed_at_every_step_shows_the_old_or_the_new_parts(tmp_path):
-    source, out = write(tmp_path / "in.parquet", range(2000)), tmp_path / "out"
-    old = write(tmp_path / "old.parquet", range(100))
-    split(source, tmp_path / "new", max_size=20_000)
-    new = len(names(tmp_path / "new"))
-    seen = set()
-    for stop in range(1, 60, 2):
-        split(old, out, max_size="1MB")
-        ended = subprocess.run([sys.executable, "-c", KILLED, str(source), str(out), str(stop)], check=False)
-        assert (len(names(out)), numbers(out)) in ((1, list(range(100))), (new, list(range(2000))))
-        seen.add(len(names(out)))
-        if ended.returncode == 0:
-            break
-    assert ended.returncode == 0 and seen == {1, new}
-    split(old, out, max_size="1MB")
-    assert names(tmp_path) == ["in.parquet", "new", "old.parquet", "out"]
-
-
-def test_to_an_object_store(tmp_path, monkeypatch):
-    from obstore.store import MemoryStore
-
-    import kyanite.movement.split as split_module
-    from kyanite.connections.object_store import ObjectStoreConnection
-
-    memory = MemoryStore()
-    far = ObjectStoreConnection("AzureBlobStorage", "https://far.blob.core.windows.net", lambda name: memory)
-    real = split_module.open_url
-    monkeypatch.setattr(
-        split_module, "open_url", lambda url, *more: (far, "box/out") if url == "far" else real(url, *more)
-    )
-    source = write(tmp_path / "in.parquet", range(2000))
-    many = split(source, "far", max_size=5_000).parts
-    few = split(source, "far", max_size=20_000).parts
-    assert len(few) < len(many) and [e.name for e in far.list("box/out")] == [part.name for part in few]
-    assert split("far", tmp_path / "back", max_size="1MB").rows_out == 2000

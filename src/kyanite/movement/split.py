@@ -4,107 +4,138 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from kyanite.connections import Connection, Entry, is_local, open_url
-from kyanite.errors import ConflictError, NotFoundError, UserError
-from kyanite.limits import SPLIT_INPUT_FILES
+from kyanite.connections import Connection, open_url
+from kyanite.errors import ConflictError
 from kyanite.movement.part_names import NAME_TEMPLATE, PartNaming, parse_size
-from kyanite.movement.select import Selection, select
-from kyanite.movement.wildcard import wildcard
-from kyanite.parquet import Source
-from kyanite.parquet import split as split_parquet
+from kyanite.movement.split_inputs import InputFile, find_inputs
+from kyanite.movement.split_leavings import tidy
+from kyanite.movement.split_manifest import MANIFEST, Manifest, ManifestPart, input_document, read_manifest
+from kyanite.movement.split_model import (
+    PREFIX,
+    Options,
+    Progress,
+    SplitPart,
+    SplitProgress,
+    SplitResult,
+    options,
+)
+from kyanite.movement.split_names import Namings, prefixes_of
+from kyanite.movement.split_publish import PartSet, Present, look, part_set
+from kyanite.movement.split_run import Counts, Ran, RanPart, plan_group, run_group
+from kyanite.movement.split_schema import columns_of, fingerprint, have_one_schema
 from kyanite.secrets import Vault
 from kyanite.storage import StorageAccounts
 from kyanite.storage.model import join
 
-SUFFIXES = (".parquet", ".parq", ".pq")
-
-
-@dataclass(frozen=True)
-class SplitPart:
-    """One part: its file name, its address, its rows and its size in bytes; `oversize` when one row alone is larger."""
-
-    name: str
-    path: str
-    rows: int
-    bytes: int
-    oversize: bool = False
-
-
-@dataclass(frozen=True)
-class SplitResult:
-    """What a split did; `rows_in` always equals `rows_out`. `inputs` are the files read, in order."""
-
-    parts: tuple[SplitPart, ...]
-    inputs: tuple[str, ...]
-    rows_in: int
-    rows_out: int
-    bytes_in: int
-    bytes_out: int
-    seconds: float
+Address = str | os.PathLike[str]
 
 
 def split(
-    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    output: str | os.PathLike[str],
+    inputs: Address | Sequence[Address],
+    output: Address,
     *,
-    max_size: int | str,
-    home: str | os.PathLike[str] | None = None,
-    credential: str | None = None,
-    prefix: str = "part",
+    max_size: int | str | None = None,
+    parts: int | None = None,
+    rows: int | None = None,
+    merge: bool | None = None,
+    prefix: str | None = None,
     name_template: str = NAME_TEMPLATE,
-    overwrite: bool = True,
-    progress: Callable[[int, int, int], None] | None = None,
+    verify: str = "fast",
+    checksum: str = "fast",
+    overwrite: bool = False,
+    if_changed: bool = False,
+    workers: int | None = None,
+    dry_run: bool = False,
+    home: Address | None = None,
+    credential: str | None = None,
+    progress: Progress | None = None,
 ) -> SplitResult:
-    """Split parquet files into parts of at most `max_size` bytes in the folder `output`, rows in order, none lost.
+    """Split parquet files into equal parts in the folder `output`, rows in order, none lost.
 
-    Inputs are files, folders (every .parquet, .parq and .pq file below, sorted) or paths with `*` and `?`; addresses as
-    `open_url` knows them, accounts of the workspace `home` (default: KYANITE_HOME, else ./.kyanite) under their Azure
-    names. `max_size` is bytes or text: `100MB` is 10^8, `100MiB` is 100 x 2^20. The parts appear together in place of
-    the older parts of the same naming, which are removed; `overwrite=False` raises ConflictError when there are any.
-    `progress(rows, bytes, parts)`.
+    Give one of `max_size` (bytes or text: `100MB` is 10^8, `100MiB` is 100 x 2^20), `parts` (their number) and `rows`
+    (of a part). Inputs are files, folders (every .parquet, .parq and .pq file below, by path) or paths with `*`, `?`
+    and `**`; addresses as `open_url` knows them, accounts of the workspace `home` (default: KYANITE_HOME, else
+    ./.kyanite) under their Azure names.
+
+    `merge`: all inputs become one sequence of parts named after `prefix`; False: each input becomes parts named after
+    its file; None: merge when the schemas are equal. A manifest, `_kyanite_split.json`, is written last and names the
+    parts. A folder that holds a set already raises ConflictError, unless the set is that of the same inputs and options
+    (then nothing is done, `up_to_date`); `overwrite` replaces that set, with `if_changed` only when it would differ.
+    `dry_run` writes nothing and tells the parts as planned. `verify` is `fast`, `deep` (every value) or `none`.
     """
     began = time.monotonic()
-    max_bytes = parse_size(max_size)
-    naming = PartNaming(prefix, name_template)
+    chosen = options(
+        max_size=max_size, parts=parts, rows=rows, merge=merge, prefix=prefix, name_template=name_template,
+        verify=verify, checksum=checksum, workers=workers,
+    )  # fmt: skip
+    job = _job(inputs, output, chosen, home, credential)
+    if dry_run:
+        return _planned(job, began)
+    before = tidy(job.target, job.folder)
+    if before is not None and (if_changed or not overwrite) and _is_current(job, before):
+        return _result(job, before, None, began)
+    present = look(job.target, job.folder, job.namings, before)
+    if not overwrite:
+        _refuse_existing(job, present)
+    _refuse_own_parts(job, present)
+    with part_set(job.target, job.folder, present, job.namings) as files:
+        ran = _run(job, files, progress)
+        for file in job.files:
+            file.check_unchanged()
+        manifest = _manifest(job, ran)
+        files.publish(manifest)
+    return _result(job, manifest, ran, began)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A call resolved: files read, target opened; `groups` are the files that become one sequence of parts each."""
+
+    options: Options
+    files: tuple[InputFile, ...]
+    groups: tuple[tuple[InputFile, ...], ...]
+    namings: Namings
+    target: Connection
+    folder: str
+
+    @property
+    def merged(self) -> bool:
+        return len(self.groups) == 1
+
+    @property
+    def bytes_in(self) -> int:
+        return sum(file.entry.size for file in self.files)
+
+    def url(self, name: str) -> str:
+        return self.target.url(join(self.folder, name))
+
+
+def _job(
+    inputs: Address | Sequence[Address],
+    output: Address,
+    chosen: Options,
+    home: Address | None,
+    credential: str | None,
+) -> _Job:
     accounts = _accounts(home)
     target, folder = open_url(os.fspath(output), accounts, credential)
     given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    sources = [
-        source for one in given for source in _sources(os.fspath(one), accounts, credential, (target, folder, naming))
-    ]
-    if not sources:
-        raise UserError("There is nothing to split.", cure="Name at least one file or folder.")
-    if not overwrite:
-        _refuse_existing(target, folder, naming)
-    with target.open_set(folder, naming.matches) as files:
-        result = split_parquet(
-            sources, files.open, max_bytes=max_bytes, name=naming.name, progress=progress or _no_progress
-        )
-        files.commit()
-    return SplitResult(
-        tuple(
-            SplitPart(part.name, target.url(join(folder, part.name)), part.rows, part.bytes, part.oversize)
-            for part in result.parts
-        ),
-        tuple(source.name for source in sources),
-        result.rows_in,
-        result.rows_out,
-        result.bytes_in,
-        result.bytes_out,
-        time.monotonic() - began,
-    )
+    files = find_inputs([os.fspath(one) for one in given], accounts, credential)
+    merged = chosen.merge is not False or len(files) == 1
+    if merged and len(files) > 1:
+        merged = have_one_schema(files, chosen.merge)
+    if merged:
+        return _Job(chosen, files, (files,), Namings([chosen.prefix or PREFIX], chosen.name_template), target, folder)
+    prefixes = prefixes_of([file.entry.path for file in files], chosen.prefix)
+    groups = tuple((file,) for file in files)
+    return _Job(chosen, files, groups, Namings(prefixes, chosen.name_template), target, folder)
 
 
-def _no_progress(rows: int, size: int, parts: int) -> None:
-    """Nobody watches."""
-
-
-def _accounts(home: str | os.PathLike[str] | None) -> StorageAccounts | None:
+def _accounts(home: Address | None) -> StorageAccounts | None:
     """The accounts of a workspace; None when there is none."""
     folder = Path(home or os.environ.get("KYANITE_HOME") or ".kyanite")
     if not folder.is_dir():
@@ -112,76 +143,118 @@ def _accounts(home: str | os.PathLike[str] | None) -> StorageAccounts | None:
     return StorageAccounts(folder / "storage", Vault(folder / "secrets.json"))
 
 
-def _sources(
-    address: str,
-    accounts: StorageAccounts | None,
-    credential: str | None,
-    target: tuple[Connection, str, PartNaming],
-) -> Iterator[Source]:
-    """The files an input names, in path order; ConflictError for one that the split itself would replace."""
-    connection, path = open_url(address, accounts, credential)
-    entries = _entries(connection, path, address)
-    if not entries:
-        raise NotFoundError(f"No parquet file is found at {connection.url(path)}.", cure=f"Looked for {SUFFIXES}.")
-    if len(entries) > SPLIT_INPUT_FILES:
-        raise UserError(f"{connection.url(path)} holds more than {SPLIT_INPUT_FILES} files.")
-    for entry in entries:
-        _refuse_own_part(connection, entry, target)
-        yield Source(connection.url(entry.path), _opener(connection, entry.path), entry.size)
+def _is_current(job: _Job, before: Manifest) -> bool:
+    """Whether the set there was made of the same inputs with the same options, and all its files are whole."""
+    inputs = tuple(input_document(file) for file in job.files)
+    if before.options != job.options.document() or before.inputs != inputs:
+        return False
+    found = {entry.name: entry.size for entry in job.target.list(job.folder, recursive=False)}
+    return all(found.get(part.name) == part.bytes for part in before.parts)
 
 
-def _opener(connection: Connection, path: str) -> Callable[[], BinaryIO]:
-    return lambda: connection.open_read(path)
+def _refuse_existing(job: _Job, present: Present) -> None:
+    cure = "Allow overwriting (`--overwrite`), or name another folder."
+    if present.manifest is not None:
+        count = len(present.manifest.parts)
+        raise ConflictError(f"The folder holds the {count:,} parts of another split.", where=job.url(""), cure=cure)
+    for name in sorted(present.old):
+        raise ConflictError("The file exists, and a part may get its name.", where=job.url(name), cure=cure)
 
 
-def _entries(connection: Connection, path: str, address: str) -> list[Entry]:
-    found = connection.stat(path) if not _has_wildcard(path) or is_local(address) else None
-    if found is not None and not found.is_folder:
-        return [found]
-    if found is not None:
-        return [entry for entry in connection.list(path) if _is_data(entry.path[len(path) :])]
-    if not _has_wildcard(path):
-        raise NotFoundError(f"There is no file or folder {connection.url(path)}.")
-    levels = path.split("/")
-    first = next(number for number, level in enumerate(levels) if wildcard(level).literal is None)
-    selection = Selection(
-        "/".join(levels[:first]),
-        folders=tuple(wildcard(level) for level in levels[first:-1]),
-        name=wildcard(levels[-1]),
-        recursive=False,
+def _refuse_own_parts(job: _Job, present: Present) -> None:
+    for file in job.files:
+        own = file.url == job.url(file.entry.name)
+        if own and (file.entry.name in present.old or job.namings.match(file.entry.name)):
+            raise ConflictError(
+                "The file is an input, and the parts of this split would replace it.",
+                where=file.url,
+                cure="Write to another folder, or with another prefix.",
+            )
+
+
+def _run(job: _Job, files: PartSet, progress: Progress | None) -> tuple[Ran, ...]:
+    """Every group, one after the other, its progress added to what the groups before have done."""
+    ran: list[Ran] = []
+    done = Counts()
+    for group, naming in zip(job.groups, job.namings.all, strict=True):
+        one = run_group(group, naming, job.options, files.open, _added(progress, done, job.bytes_in))
+        done = done + one.counts
+        ran.append(one)
+    return tuple(ran)
+
+
+def _added(progress: Progress | None, done: Counts, total: int) -> Callable[[int, int, int], None]:
+    def tell(rows: int, size: int, parts: int) -> None:
+        if progress is not None:
+            progress(SplitProgress(done.rows + rows, done.bytes + size, done.parts + parts, total))
+
+    return tell
+
+
+def _planned(job: _Job, began: float) -> SplitResult:
+    """What a split would do; nothing is written and nothing is looked at but the inputs."""
+    ran = tuple(
+        plan_group(group, naming, job.options) for group, naming in zip(job.groups, job.namings.all, strict=True)
     )
-    listed = list(connection.list(selection.folder, recursive=selection.lists_recursively))
-    chosen = {file.path for file in select(listed, selection)}
-    return [entry for entry in listed if entry.path in chosen]
+    return _result(job, _manifest(job, ran, planned=True), ran, began, planned=True)
 
 
-def _has_wildcard(path: str) -> bool:
-    return any(wildcard(level).literal is None for level in path.split("/"))
-
-
-def _is_data(relative: str) -> bool:
-    """Parquet files by their name, without what writers keep beside them (`_metadata`, `.crc`, `_temporary/`)."""
-    parts = [part for part in relative.split("/") if part]
-    return parts[-1].lower().endswith(SUFFIXES) and not any(part.startswith(("_", ".")) for part in parts)
-
-
-def _refuse_own_part(connection: Connection, entry: Entry, target: tuple[Connection, str, PartNaming]) -> None:
-    output, folder, naming = target
-    parent = entry.path.rpartition("/")[0]
-    if naming.matches(entry.name) and connection.url(parent) == output.url(folder):
-        raise ConflictError(
-            f"{connection.url(entry.path)} is an input, and the parts of this split would replace it.",
-            cure="Write to another folder, or with another prefix.",
+def _manifest(job: _Job, ran: Sequence[Ran], *, planned: bool = False) -> Manifest:
+    parts = [
+        ManifestPart(
+            part.name, part.rows, part.bytes, part.first_row,
+            checksum=part.checksum, oversize=part.oversize, input=None if job.merged else number,
         )
+        for number, one in enumerate(ran)
+        for part in one.parts
+    ]  # fmt: skip
+    schemas = () if planned else tuple(fingerprint(columns_of(group[0].source)) for group in job.groups)
+    inputs = tuple(input_document(file) for file in job.files)
+    return Manifest(job.options.document(), inputs, tuple(parts), schemas)
 
 
-def _refuse_existing(target: Connection, folder: str, naming: PartNaming) -> None:
-    present = target.stat(folder)
-    if present is None or not present.is_folder:
-        return
-    for entry in target.list(folder, recursive=False):
-        if naming.matches(entry.name):
-            raise ConflictError(f"{target.url(entry.path)} exists.", cure="Allow overwriting, or use another prefix.")
+def _result(
+    job: _Job, manifest: Manifest, ran: Sequence[Ran] | None, began: float, *, planned: bool = False
+) -> SplitResult:
+    counts = sum((one.counts for one in ran or ()), Counts())
+    made = {part.name: part for one in ran or () for part in one.parts}
+    known = ran is not None
+    return SplitResult(
+        parts=tuple(_part(job, part, made.get(part.name)) for part in manifest.parts),
+        inputs=tuple(file.url for file in job.files),
+        rows_in=counts.rows if known else manifest.rows,
+        rows_out=manifest.rows,
+        bytes_in=job.bytes_in,
+        bytes_out=sum(part.bytes for part in manifest.parts),
+        seconds=time.monotonic() - began,
+        max_bytes=job.options.max_bytes,
+        manifest=None if planned else job.url(MANIFEST),
+        verified=job.options.verify if known and not planned else "none",
+        bytes_raw=counts.raw if known else None,
+        bytes_cut=counts.cut if known else None,
+        bytes_rewritten=counts.rewritten if known and not planned else None,
+        bytes_encoded=counts.encoded if known else None,
+        merged=job.merged and len(job.files) > 1,
+        dry_run=planned,
+        up_to_date=not known,
+    )
 
 
-__all__ = ["PartNaming", "SplitPart", "SplitResult", "parse_size", "split"]
+def _part(job: _Job, part: ManifestPart, made: RanPart | None) -> SplitPart:
+    ways = (made.whole, made.cut, made.encoded) if made is not None else (None, None, None)
+    return SplitPart(
+        part.name, job.url(part.name), part.rows, part.bytes, part.first_row,
+        part.oversize, part.checksum, part.input, *ways,
+    )  # fmt: skip
+
+
+__all__ = [
+    "Manifest",
+    "PartNaming",
+    "SplitPart",
+    "SplitProgress",
+    "SplitResult",
+    "parse_size",
+    "read_manifest",
+    "split",
+]

@@ -1,0 +1,110 @@
+"""One sequence of parts: planned, or written, checksummed and verified by the parquet layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+
+from kyanite.connections import Writer
+from kyanite.errors import InvariantError
+from kyanite.movement.part_names import PartNaming
+from kyanite.movement.split_inputs import InputFile
+from kyanite.movement.split_model import Options
+from kyanite.movement.split_writer import Checksum, PartWriter
+from kyanite.parquet import Part, PlannedPart
+from kyanite.parquet import plan as plan_parquet
+from kyanite.parquet import split as split_parquet
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sums over parts: rows of the input, bytes written, and of these what was copied, cut, rewritten, encoded."""
+
+    rows: int = 0
+    bytes: int = 0
+    parts: int = 0
+    raw: int = 0
+    cut: int = 0
+    rewritten: int = 0
+    encoded: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class RanPart:
+    """A part as written or planned; `whole`, `cut` and `encoded` count its row groups by how they are made."""
+
+    name: str
+    rows: int
+    bytes: int
+    first_row: int
+    oversize: bool
+    whole: int
+    cut: int
+    encoded: int
+    checksum: str | None = None
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The parts of one sequence and their sums."""
+
+    parts: tuple[RanPart, ...]
+    counts: Counts
+
+
+def run_group(
+    files: Sequence[InputFile],
+    naming: PartNaming,
+    options: Options,
+    open_part: Callable[[str], Writer],
+    progress: Callable[[int, int, int], None],
+) -> Ran:
+    """Write the files' rows as parts; nothing of it counts before the caller publishes the set."""
+    checksums: dict[str, str | None] = {}
+
+    def open_writer(name: str) -> PartWriter:
+        return PartWriter(open_part(name), Checksum(options.checksum), lambda text: checksums.update({name: text}))
+
+    result = split_parquet(
+        [file.source for file in files],
+        open_writer,
+        max_bytes=options.max_bytes,
+        parts=options.parts,
+        rows=options.rows,
+        name=naming.name,
+        staged=True,
+        workers=options.workers or 1,
+        progress=progress,
+    )
+    if result.rows_in != result.rows_out or set(checksums) != {part.name for part in result.parts}:
+        raise InvariantError(f"{result.rows_out} rows were written of {result.rows_in}; nothing is shown.")
+    parts = tuple(_ran(part, part.oversize, checksums[part.name]) for part in result.parts)
+    rewritten = sum(part.rewritten for part in result.parts)
+    works = (result.raw.bytes, result.cut.bytes, rewritten, result.encoded.bytes)
+    return Ran(parts, Counts(result.rows_in, result.bytes_out, len(parts), *works))
+
+
+def plan_group(files: Sequence[InputFile], naming: PartNaming, options: Options) -> Ran:
+    """The parts as they would be, their sizes predicted on the high side."""
+    planned = plan_parquet(
+        [file.source for file in files],
+        max_bytes=options.max_bytes,
+        parts=options.parts,
+        rows=options.rows,
+        name=naming.name,
+    )
+    most = options.max_bytes or float("inf")
+    parts = tuple(_ran(part, part.rows == 1 and part.bytes > most) for part in planned.parts)
+    works = (planned.work("raw").bytes, planned.work("cut").bytes, 0, planned.work("encoded").bytes)
+    return Ran(parts, Counts(planned.rows, planned.bytes_out, len(parts), *works))
+
+
+def _ran(part: Part | PlannedPart, oversize: bool, checksum: str | None = None) -> RanPart:
+    if isinstance(part, Part):
+        numbers = (part.raw.row_groups, part.cut.row_groups, part.encoded.row_groups)
+    else:
+        numbers = (part.work("raw").row_groups, part.work("cut").row_groups, part.work("encoded").row_groups)
+    return RanPart(part.name, part.rows, part.bytes, part.first_row, oversize, *numbers, checksum)
