@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kyanite.activities.context import ActivityContext
@@ -130,20 +130,41 @@ def _there(client: BatchClient, job: str, task: str) -> bool:
 
 def _keep_logs(context: ActivityContext, client: BatchClient, folder: JobFolder, task: Task) -> list[str]:
     """Copy stdout and stderr to `adfjobs/<id>/output/`, secrets masked; their addresses."""
-    addresses = []
-    for name in ("stdout.txt", "stderr.txt"):
-        content = _read(client, task, name)
-        if content is not None:
-            masked = context.services.vault.mask(content.decode("utf-8", errors="surrogateescape"))
-            addresses.append(folder.write(f"output/{name}", masked.encode("utf-8", errors="surrogateescape")))
-    return addresses
+    mask = context.services.vault.mask
+    return [
+        folder.write(
+            f"output/{name}", (mask(text).encode("utf-8", "surrogateescape") for text in _lines(client, task, name))
+        )
+        for name in ("stdout.txt", "stderr.txt")
+        if _read(client, task, name, length=0) is not None
+    ]
 
 
-def _read(client: BatchClient, task: Task, path: str, length: int | None = None) -> bytes | None:
+def _lines(client: BatchClient, task: Task, path: str) -> Iterator[str]:
+    """A task's file in pieces that end with a line, so that no secret is cut in two."""
+    offset, rest = 0, b""
+    while content := _read(client, task, path, offset):
+        offset += len(content)
+        lines, newline, tail = (rest + content).rpartition(b"\n")
+        whole, rest = (lines + newline, tail) if newline else (tail, b"")
+        yield whole.decode("utf-8", errors="surrogateescape")
+    yield rest.decode("utf-8", errors="surrogateescape")
+
+
+def _read(client: BatchClient, task: Task, path: str, offset: int = 0, length: int | None = None) -> bytes | None:
     try:
-        return client.read_file(task.job_id, task.id, path, 0, length)
+        return client.read_file(task.job_id, task.id, path, offset, length)
     except BatchError:
         return None
+
+
+def _last_lines(client: BatchClient, task: Task, path: str) -> list[str]:
+    try:
+        size = next((entry.size for entry in client.list_files(task.job_id, task.id) if entry.name == path), 0)
+    except BatchError:
+        return []
+    content = _read(client, task, path, max(0, size - STDERR_BYTES), STDERR_BYTES) or b""
+    return content.decode("utf-8", errors="replace").splitlines()[-STDERR_LINES:]
 
 
 def _failure(context: ActivityContext, client: BatchClient, task: Task) -> ActivityError:
@@ -153,7 +174,7 @@ def _failure(context: ActivityContext, client: BatchClient, task: Task) -> Activ
     if info is not None and info.code != "FailureExitCode":
         reason = f"The task could not be run: {info.message}"
     details: list[object] = [info.to_json()] if info else []
-    lines = (_read(client, task, "stderr.txt") or b"").decode("utf-8", errors="replace").splitlines()[-STDERR_LINES:]
+    lines = _last_lines(client, task, "stderr.txt")
     if lines:
         details.append({"stderr": context.services.vault.mask("\n".join(lines))})
         if info is None or info.code == "FailureExitCode":
@@ -167,7 +188,7 @@ def _code(batch_code: str) -> str:
 
 def _custom_output(client: BatchClient, task: Task) -> Json:
     """What the program wrote to `outputs.json`; anything but valid JSON of at most 2 MB counts as nothing."""
-    content = _read(client, task, "wd/outputs.json", OUTPUTS_JSON_BYTES + 1)
+    content = _read(client, task, "wd/outputs.json", length=OUTPUTS_JSON_BYTES + 1)
     if content is None or len(content) > OUTPUTS_JSON_BYTES:
         return None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,13 @@ class JobFolder:
             connection.account.create_container(JOBS_CONTAINER)
         return cls(connection, f"{JOBS_CONTAINER}/{context.activity_run_id}")
 
-    def write(self, name: str, content: bytes) -> str:
-        """Put a file into the folder; its address."""
+    def write(self, name: str, pieces: Iterable[bytes]) -> str:
+        """Put a file into the folder, piece by piece; its address."""
         path = f"{self.root}/{name}"
         try:
             with self.connection.open_write(path) as out:
-                out.write(content)
+                for piece in pieces:
+                    out.write(piece)
                 out.commit()
         except StorageError as error:
             raise ActivityError(str(error), code="2502") from error
@@ -109,7 +110,7 @@ def reference_files(context: ActivityContext, folder: JobFolder) -> tuple[Resour
     files = []
     for name, value in contents.items():
         masked = context.services.vault.mask_json(value)
-        folder.write(f"runtime/{name}", _text(masked))
+        folder.write(f"runtime/{name}", [_text(masked)])
         files.append(ResourceFile(file_path=name, content=_text(value), keep=False))
     return tuple(files)
 
