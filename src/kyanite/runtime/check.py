@@ -12,6 +12,7 @@ from kyanite.definitions.model import Factory, Pipeline, Resource
 from kyanite.definitions.problem import Problem
 from kyanite.engine.control import CONTROL_ACTIVITIES
 from kyanite.engine.triggers import TRIGGERS
+from kyanite.engine.triggers.check import check_triggers
 from kyanite.errors import DefinitionError
 from kyanite.movement.formats import FORMATS
 
@@ -30,7 +31,7 @@ def supported_kinds() -> Supported:
 
 def check_factory(factory: Factory) -> list[Problem]:
     """Every problem of a factory, errors and warnings; nothing is executed."""
-    return check(factory, supported=supported_kinds())
+    return [*check(factory, supported=supported_kinds()), *check_triggers(factory)]
 
 
 def refuse_broken(factory: Factory, pipeline: Pipeline) -> None:

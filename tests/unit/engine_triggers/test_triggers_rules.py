@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kyanite.definitions.load import load_documents
 from kyanite.definitions.model import make_resource
 from kyanite.engine.triggers import read_trigger, starts, storage_events, tumbling, type_of
+from kyanite.engine.triggers.check import check_triggers
 from kyanite.engine.triggers.storage_events import CREATED, DELETED, BlobEvent
 from kyanite.engine.triggers.values import us_text
 from kyanite.errors import DefinitionError, ExpressionError, UnsupportedError
@@ -225,3 +227,35 @@ def test_types_are_known_in_any_case_and_others_are_named() -> None:
 )
 def test_times_in_the_properties_of_trigger_runs(moment: str, text: str) -> None:
     assert us_text(at(moment)) == text
+
+
+def checked(kind: str, rule: dict, **properties: object) -> list[tuple[str, str, str]]:
+    document = {"name": "t", "properties": {"type": kind, "typeProperties": rule, **properties}}
+    found = check_triggers(load_documents("f", [("trigger", document)]))
+    return [(problem.severity, problem.code, problem.path) for problem in found]
+
+
+@pytest.mark.parametrize(
+    ("recurrence", "code"),
+    [
+        ({"frequency": "Day"}, None),
+        ({"frequency": "Day", "schedule": {"minutes": [0], "hours": [3]}}, None),
+        ({"frequency": "Day", "schedule": {"minutes": [0]}}, "MinutesWithoutHours"),
+        ({"frequency": "Hour", "schedule": {"minutes": [0]}}, "ScheduleOnHour"),
+        ({"frequency": "Month", "interval": 12, "schedule": {"monthDays": [30]}}, "NeverFires"),
+    ],
+)
+def test_surprising_schedules_are_pointed_out(recurrence: dict, code: str | None) -> None:
+    rule = {"recurrence": {"startTime": "2024-02-01T06:30:00Z", **recurrence}}
+    expected = [("warning", code, "properties.typeProperties.recurrence.schedule")] if code else []
+    assert checked("ScheduleTrigger", rule) == expected
+
+
+def test_what_a_start_would_refuse_is_found_before() -> None:
+    rule = {"recurrence": {"frequency": "Day", "startTime": "2024-02-01T06:30:00"}}
+    place = "properties.typeProperties.recurrence.startTime"
+    assert checked("ScheduleTrigger", rule) == [("error", "BadTrigger", place)]
+    assert checked("CustomEventsTrigger", {}) == []
+    assert checked("TumblingWindowTrigger", {**HOURLY, "frequency": "Minute"})[0][1] == "ShortWindow"
+    assert checked("TumblingWindowTrigger", HOURLY) == []
+    assert checked("TumblingWindowTrigger", HOURLY, pipelines=["p"]) == [("error", "BadTrigger", "properties")]
