@@ -112,18 +112,24 @@ def test_validation_of_a_folder_by_what_is_in_it(
 class Target:
     """A server that a WebHook calls; `answer` says what to POST to the callback address, None for nothing."""
 
-    def __init__(self, answer: Any, status: int = 200) -> None:
+    def __init__(self, answer: Any, status: int = 200, location: str = "") -> None:
         self.bodies: list[dict] = []
         self.headers: list[dict] = []
         target = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                target.headers.append(dict(self.headers))
+                self.send_error(404)
+
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 target.bodies.append(body)
                 target.headers.append(dict(self.headers))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
+                if location:
+                    self.send_header("Location", location)
                 self.end_headers()
                 if answer is not None and status == 200:
                     threading.Timer(0.1, target.call_back, args=(body["callBackUri"], answer)).start()
@@ -190,7 +196,33 @@ def test_an_address_that_refuses(workspace: Workspace) -> None:
     assert row["error"]["errorCode"] == "2108" and "500" in row["error"]["message"]
 
 
-def test_link_local_addresses_are_refused(workspace: Workspace) -> None:
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "168.63.129.16"])
+def test_addresses_of_metadata_are_refused(workspace: Workspace, host: str) -> None:
     target = Target(None)
-    row = call(workspace, target, url="http://169.254.169.254/metadata")
+    row = call(workspace, target, url=f"http://{host}/metadata")
     assert "link-local" in row["error"]["message"] and target.bodies == []
+
+
+def test_the_address_that_is_really_connected_to_is_checked(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kyanite.activities.web_hook._refuse_internal", lambda url: None)
+    monkeypatch.setattr("kyanite.activities.web_hook.METADATA", frozenset({"127.0.0.1"}))
+    target = Target(None)
+    row = call(workspace, target)
+    assert "link-local" in row["error"]["message"] and target.bodies == []
+
+
+def test_a_redirect_is_not_followed_with_the_credentials(workspace: Workspace) -> None:
+    other = Target(None)
+    target = Target(None, status=302, location=other.url)
+    row = call(workspace, target, authentication={"type": "Basic", "username": "u", "password": "open sesame"})
+    other.close()
+    assert row["error"]["errorCode"] == "2108" and "302" in row["error"]["message"]
+    assert other.headers == []
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://host:x/", "ftp://host/", ""])
+def test_what_is_no_address_is_said_so(workspace: Workspace, url: str) -> None:
+    row = call(workspace, Target(None), url=url)
+    assert row["error"]["errorCode"] == "2108" and "Defect" not in row["error"]["message"]

@@ -7,6 +7,7 @@ process: a run resumed in another process fails its waiting WebHook instead of w
 from __future__ import annotations
 
 import base64
+import http.client
 import ipaddress
 import json
 import queue
@@ -30,6 +31,7 @@ Json = Any
 DEFAULT_TIMEOUT = "00:10:00"
 ANSWER_SECONDS = 60
 POLL_SECONDS = 0.2
+METADATA = frozenset({"100.100.100.200", "168.63.129.16", "fd00:ec2::254"})  # beside the link-local ones
 
 
 def run(context: ActivityContext) -> Json:
@@ -59,8 +61,7 @@ def _call(context: ActivityContext, callback: str) -> None:
     data = json.dumps(_with_callback(properties.get("body"), callback)).encode("utf-8")
     request = urllib.request.Request(url, data=data, headers=headers, method="POST")  # noqa: S310 - checked above
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
-            answer.read(WEB_BODY_BYTES)
+        _OPENER.open(request, timeout=ANSWER_SECONDS).close()
     except urllib.error.HTTPError as error:
         raise ActivityError(f"The address answered {error.code} {error.reason}.", code="2108") from error
     except (urllib.error.URLError, OSError, ValueError) as error:
@@ -93,16 +94,59 @@ def _authorization(authentication: Json) -> dict[str, str]:
 
 
 def _refuse_internal(url: str) -> None:
-    """Only http and https, and no link-local address: that is where clouds keep their metadata and tokens."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    """Only http and https, and no address where clouds keep their metadata and tokens."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ActivityError(f"The url is no address: {error}.", code="2108") from error
+    if parts.scheme not in ("http", "https") or not host:
         raise ActivityError(f"'{parts.scheme}' is no address that can be called; use http or https.", code="2108")
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise ActivityError(f"The host '{parts.hostname}' is not known.", code="2108") from error
-    if any(ipaddress.ip_address(item[4][0]).is_link_local for item in found):
-        raise ActivityError("The address is link-local; such addresses are refused.", code="2108")
+        raise ActivityError(f"The host '{host}' is not known.", code="2108") from error
+    for item in found:
+        _refuse_metadata(str(item[4][0]))
+
+
+def _refuse_metadata(host: str) -> None:
+    address = ipaddress.ip_address(host)
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_link_local or str(address) in METADATA:
+        raise ActivityError("The address is link-local or a cloud's metadata; such are refused.", code="2108")
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
+        """No other address than the author's gets the body and the credentials: a redirect is a refusal."""
+
+
+class _Connection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        """Check the address that is really there: a name may have changed its meaning since it was looked up."""
+        super().connect()
+        _refuse_metadata(self.sock.getpeername()[0])
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        """As `_Connection`."""
+        super().connect()
+        _refuse_metadata(self.sock.getpeername()[0])
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, request)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, request)
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects, _Http, _Https)
 
 
 def _wait(context: ActivityContext, calls: queue.SimpleQueue[bytes], seconds: float) -> Json:
