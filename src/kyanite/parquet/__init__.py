@@ -1,5 +1,6 @@
 """Parquet files joined and cut without decoding them; knows file objects only, nothing of stores."""
 
+from kyanite.parquet.compare import Verified, verify
 from kyanite.parquet.merge import merge
 from kyanite.parquet.model import FileOpener, MergeResult, Part, Sink, Source, SplitResult, Work, Writer
 from kyanite.parquet.part import write_part
@@ -16,10 +17,12 @@ __all__ = [
     "Source",
     "SplitPlan",
     "SplitResult",
+    "Verified",
     "Work",
     "Writer",
     "merge",
     "plan",
     "split",
+    "verify",
     "write_part",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kyanite.errors import DataError
+from kyanite.parquet.checks import check_written
 from kyanite.parquet.footer import Footer, read_footer
 from kyanite.parquet.model import Cancelled, MergeResult, Progress, Sink, Source, check_cancelled, never, no_progress
-from kyanite.parquet.verify import check_written
 from kyanite.parquet.write import FileWriter, RangeCopier
 
 

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 
+from kyanite.parquet.checks import check_part
 from kyanite.parquet.footer import Footer
 from kyanite.parquet.inputs import Inputs
 from kyanite.parquet.model import Cancelled, Part, Source, Writer, check_cancelled, never
 from kyanite.parquet.part import put_part
 from kyanite.parquet.split_plan import PlannedPart
-from kyanite.parquet.verify import check_part
 
 WAIT_SECONDS = 0.2  # how soon a cancellation is noticed
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from kyanite.errors import DataError
+from kyanite.parquet.checks import check_written
 from kyanite.parquet.footer import Footer, read_footer
 from kyanite.parquet.inputs import Inputs, Place
 from kyanite.parquet.merge import can_copy, merge
@@ -26,7 +27,6 @@ from kyanite.parquet.model import (
 )
 from kyanite.parquet.row_group_cut import add_slice
 from kyanite.parquet.split_plan import CUT, ENCODED, RAW, PlannedPart, PlannedPiece
-from kyanite.parquet.verify import check_written
 from kyanite.parquet.write import FileWriter, RangeCopier, Written
 
 

@@ -177,7 +177,7 @@ def merge_by_name(
                 for index in range(len(footer.row_groups)):
                     for batch in read_batches(file, footer, index):
                         check_cancelled(cancelled)
-                        table.write(_mapped(batch, target, source.name))
+                        table.write(mapped(batch, target, source.name))
                         rows += batch.num_rows
                         progress(rows, size, number)
                     size += footer.row_groups[index].size
@@ -213,7 +213,8 @@ def _check_columns(schema: pa.Schema, target: pa.Schema, name: str) -> None:
             raise DataError(f"Column {twice[0]} exists twice: columns cannot be mapped by name.", where=name)
 
 
-def _mapped(batch: pa.RecordBatch, target: pa.Schema, name: str) -> pa.RecordBatch:
+def mapped(batch: pa.RecordBatch, target: pa.Schema, name: str) -> pa.RecordBatch:
+    """The batch with the target's columns, by name: missing ones are null, others cast; `DataError` if impossible."""
     import pyarrow as pa
 
     columns = []

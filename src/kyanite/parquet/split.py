@@ -10,6 +10,7 @@ from typing import cast
 
 from kyanite import limits
 from kyanite.errors import DataError, InvariantError, LimitError, ParameterError
+from kyanite.parquet.checks import check_part
 from kyanite.parquet.inputs import Inputs
 from kyanite.parquet.layout import Layout
 from kyanite.parquet.model import (
@@ -27,7 +28,6 @@ from kyanite.parquet.part import merged_inputs, put_part
 from kyanite.parquet.plan import Part as RowRanges
 from kyanite.parquet.plan import Planner
 from kyanite.parquet.split_plan import PlannedPart, SplitPlan
-from kyanite.parquet.verify import check_part
 
 SLACK = 0.0015  # of the target, for what is estimated: rewritten pages and the footer
 REDO_SHARE = 0.98
