@@ -144,7 +144,9 @@ def _interrupted(session: Session) -> int:
     if session.running:
         home = f" --home {session.home}" if session.home is not None else ""
         again = f"kyanite runs resume {session.running}{home}"
-        session.echo(f"  the run goes on being recorded; continue with {again}", err=True)
+        session.echo("  nobody works on the run now; tasks it has on a pool go on", err=True)
+        session.echo(f"  continue with {again}", err=True)
+        session.echo(f"  or end it with {again.replace('resume', 'cancel', 1)}", err=True)
     return EXIT_INTERRUPTED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kyanite.runs.store import StoredEvent
 
 PROGRESS_SECONDS = 2.0  # between two plain progress lines of one activity
+PAST_EVENTS = 10_000  # a resumed run with more is shown from here on only
 ROWS_SHOWN = 30  # of a live table; finished rows above it are counted only
 
 OnEvent = Callable[[str, "StoredEvent"], None]
@@ -45,12 +46,27 @@ class Row:
 
 
 class RunProgress:
-    """Folds a run's events into rows, one per activity; child runs are shown under their pipeline's name."""
+    """Folds a run's events into rows, one per activity; child runs are shown under their pipeline's name.
 
-    def __init__(self, run_id: str) -> None:
+    `history` gives a run's events: a run that is met in the middle (resumed, or a child) is made up for.
+    """
+
+    def __init__(self, run_id: str, history: Callable[[str], Iterable[StoredEvent]] = lambda run_id: ()) -> None:
         self.run_id = run_id
         self.rows: dict[tuple[str, str], Row] = {}
         self.names: dict[str, str] = {}
+        self._history = history
+        self._met: set[str] = set()
+
+    def take(self, run_id: str, event: StoredEvent) -> Row | None:
+        """Take the next event of a run in; the row it changed, or None."""
+        if run_id not in self._met:
+            self._met.add(run_id)
+            if 1 < event.seq <= PAST_EVENTS:
+                for past in self._history(run_id):
+                    if past.seq < event.seq:
+                        self.fold(run_id, past.kind, _moment(past.at), past.body)
+        return self.fold(run_id, event.kind, _moment(event.at), event.body)
 
     def fold(self, run_id: str, kind: str, at: datetime, body: Mapping[str, Any]) -> Row | None:
         """Take one event in; the row it changed, or None."""
@@ -78,7 +94,8 @@ class RunProgress:
         return row
 
     def _ended(self, key: tuple[str, str], kind: str, at: datetime, body: Mapping[str, Any]) -> Row:
-        row = self.rows.get(key) or Row(self._title(*key), str(body.get("type", "")), "", at)
+        # whether an output may be shown is told by the start; where that was not seen it stays hidden
+        row = self.rows.get(key) or Row(self._title(*key), str(body.get("type", "")), "", at, secure=True)
         detail = error_text(body.get("error")) or ("" if row.secure else one_line(row.type, body.get("output")))
         if kind == "AttemptFailed":
             detail = f"{detail} (another attempt follows)"
@@ -112,17 +129,20 @@ def shown(session: Session, run_id: str, *, quiet: bool = False) -> Iterator[OnE
         yield plain_lines(session, run_id, err=err)
 
 
+def _of_run(session: Session, run_id: str) -> RunProgress:
+    return RunProgress(run_id, lambda met: session.workspace().store.history(met))
+
+
 def plain_lines(session: Session, run_id: str, *, err: bool = False) -> OnEvent:
     """A callback that prints one line per change, at most one progress line per activity in two seconds."""
-    progress = RunProgress(run_id)
+    progress = _of_run(session, run_id)
     began = time.monotonic()
     last: dict[str, float] = {}
     lock = threading.Lock()
 
     def on_event(event_run: str, event: StoredEvent) -> None:
         with lock:
-            at = _moment(event.at)
-            row = progress.fold(event_run, event.kind, at, event.body)
+            row = progress.take(event_run, event)
             now = time.monotonic()
             if row is None:
                 return
@@ -130,7 +150,7 @@ def plain_lines(session: Session, run_id: str, *, err: bool = False) -> OnEvent:
                 if not row.detail or now - last.get(row.path, began) < PROGRESS_SECONDS:
                     return
                 last[row.path] = now
-            session.echo(f"[{now - began:6.1f} s] {plain_line(row, at)}", err=err)
+            session.echo(f"[{now - began:6.1f} s] {plain_line(row, _moment(event.at))}", err=err)
 
     return on_event
 
@@ -153,7 +173,7 @@ def _live(session: Session, run_id: str, err: bool) -> Iterator[OnEvent]:
     from rich.console import Console
     from rich.live import Live
 
-    progress = RunProgress(run_id)
+    progress = _of_run(session, run_id)
     lock = threading.Lock()
     console = Console(file=sys.stderr if err else sys.stdout, no_color=session.color is False, highlight=False)
 
@@ -164,7 +184,7 @@ def _live(session: Session, run_id: str, err: bool) -> Iterator[OnEvent]:
 
     def on_event(event_run: str, event: StoredEvent) -> None:
         with lock:
-            progress.fold(event_run, event.kind, _moment(event.at), event.body)
+            progress.take(event_run, event)
 
     with Live(get_renderable=render, console=console, refresh_per_second=8, transient=True):
         yield on_event

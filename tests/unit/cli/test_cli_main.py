@@ -121,6 +121,7 @@ def test_an_interrupt_is_130_and_tells_how_to_go_on(kyanite: Run, saying: Callab
     result = kyanite("probe")
     assert result.code == 130
     assert "continue with kyanite runs resume 1234" in result.err
+    assert "end it with kyanite runs cancel 1234" in result.err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,6 +88,32 @@ def test_activities_of_child_runs_are_named_after_their_pipeline() -> None:
     row = rows.fold("r2", "ActivityStarted", at, {"path": "A", "type": "Wait"})
     assert row is not None
     assert row.path == "Inner: A"
+
+
+def test_what_happened_before_a_resume_is_known() -> None:
+    def numbered(seq: int, wire: dict[str, Any]) -> StoredEvent:
+        return replace(stored(wire), seq=seq)
+
+    log = [
+        numbered(1, event("RunQueued", 0, pipeline="Inner")),
+        numbered(2, event("ActivityStarted", 1, path="A", type="Copy", secureOutput=True)),
+        numbered(3, event("ActivityStarted", 1, path="B", type="Copy")),
+        numbered(
+            4, event("ActivityEnded", 41, path="A", type="Copy", status="Succeeded", output={"rowsCopied": 12345})
+        ),
+    ]
+    rows = RunProgress("r1", {"r2": log}.__getitem__)
+    row = rows.take("r2", log[-1])
+    assert row is not None
+    assert (row.path, row.seconds(row.started), row.detail) == ("Inner: A", 40.0, "")
+    assert [row.path for row in rows.rows.values()] == ["Inner: A", "Inner: B"]
+
+
+def test_an_output_whose_start_was_not_seen_stays_hidden() -> None:
+    ended = event("ActivityEnded", 41, path="A", type="Copy", status="Succeeded", output={"rowsCopied": 12345})
+    row = RunProgress("r1").take("r1", stored(ended))
+    assert row is not None
+    assert row.detail == ""
 
 
 def test_quiet_shows_nothing_and_json_goes_to_stderr(fake: FakeWorkspace, capsys: pytest.CaptureFixture[str]) -> None:
