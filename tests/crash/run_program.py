@@ -35,14 +35,15 @@ def custom(name: str, **more: object) -> dict:
     }
 
 
-def append(name: str, value: str, **more: object) -> dict:
-    return {"name": name, "type": "AppendVariable", "typeProperties": {"variableName": "seen", "value": value}, **more}
+def append(name: str, value: str, variable: str = "seen", **more: object) -> dict:
+    properties = {"variableName": variable, "value": value}
+    return {"name": name, "type": "AppendVariable", "typeProperties": properties, **more}
 
 
 MAIN = {
     "name": "main",
     "properties": {
-        "variables": {"seen": {"type": "Array"}, "last": {"type": "String"}},
+        "variables": {"seen": {"type": "Array"}, "turns": {"type": "Array"}, "last": {"type": "String"}},
         "activities": [
             custom("first"),
             {
@@ -52,7 +53,30 @@ MAIN = {
                 "typeProperties": {
                     "items": ["x", "y", "z"],
                     "batchCount": 2,
-                    "activities": [custom("inner"), append("note", "@item()", dependsOn=after("inner"))],
+                    "activities": [
+                        custom("inner"),
+                        {
+                            "name": "choose",
+                            "type": "IfCondition",
+                            "dependsOn": after("inner"),
+                            "typeProperties": {
+                                "expression": {"value": "@contains('xyz', item())", "type": "Expression"},
+                                "ifTrueActivities": [append("note", "@item()")],
+                            },
+                        },
+                    ],
+                },
+            },
+            {
+                "name": "repeat",
+                "type": "Until",
+                "dependsOn": after("first"),
+                "typeProperties": {
+                    "expression": {"value": "@equals(length(variables('turns')), 2)", "type": "Expression"},
+                    "activities": [
+                        custom("turn"),
+                        append("count", "t", variable="turns", dependsOn=after("turn")),
+                    ],
                 },
             },
             custom(
@@ -64,7 +88,7 @@ MAIN = {
             {
                 "name": "call",
                 "type": "ExecutePipeline",
-                "dependsOn": after("loop", "flaky"),
+                "dependsOn": after("loop", "flaky", "repeat"),
                 "typeProperties": {
                     "pipeline": {"referenceName": "child", "type": "PipelineReference"},
                     "waitOnCompletion": True,

@@ -17,7 +17,7 @@ from kyanite.runtime.fold import fold
 from kyanite.runtime.workspace import open_workspace
 
 PROGRAM = Path(__file__).with_name("run_program.py")
-RAN_ONCE = {"first": 1, "inner": 3, "right": 1}
+RAN_ONCE = {"first": 1, "inner": 3, "right": 1, "turn": 2}
 
 
 def program(home: Path, what: str, fault: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -67,6 +67,7 @@ def verify(home: Path, number: int) -> None:
     parent = next(state for state in states if state.pipeline.name == "main")
     assert sorted(parent.variables["seen"]) == ["x", "y", "z"], number
     assert parent.variables["last"] == "child", number
+    assert parent.variables["turns"] == ["t", "t"], number
     assert len(states) == 2, number
     assert_effects(home, events, number)
 

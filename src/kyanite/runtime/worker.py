@@ -20,7 +20,7 @@ from kyanite.engine import events as ev
 from kyanite.engine.commands import CancelChildRun, Command, StartActivity, StartChildRun, StopActivity
 from kyanite.engine.decide import Decision, decide
 from kyanite.engine.events import utc_time
-from kyanite.engine.reports import ChildReport, RecoveryReport, Report
+from kyanite.engine.reports import AttemptReport, ChildReport, RecoveryReport, Report
 from kyanite.engine.state import FINAL, Phase, RunState
 from kyanite.errors import ConflictError, KyaniteError, LeaseLost, NotFoundError, StateError, VersionConflict
 from kyanite.limits import LEASE_RENEW_SECONDS
@@ -185,11 +185,18 @@ class Worker:
                 run_id, report = item
                 if isinstance(report, StateError):
                     raise report
+                if isinstance(report, AttemptReport):
+                    self._forget(run_id, report)
                 if run_id in self._held:
                     self._held[run_id].reports.append(report)
                 item = self._inbox.get_nowait()
         except Empty:
             pass
+
+    def _forget(self, run_id: str, report: AttemptReport) -> None:
+        attempt = self._attempts.get((run_id, report.path))
+        if attempt is not None and attempt.number == report.attempt:
+            del self._attempts[(run_id, report.path)]
 
     def _patience(self) -> float:
         if any(held.more or held.reports for held in self._held.values()):
