@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from kyanite.errors import ConflictError, DefinitionError, NotFoundError
 from kyanite.limits import DOCUMENT_BYTES
 from kyanite.secrets import Vault
 from kyanite.storage import StorageAccounts
+from kyanite.storage.file_set import exchange
 
 if TYPE_CHECKING:
     from kyanite.batch.service import BatchService
@@ -154,20 +157,26 @@ class Workspace:
         )
 
     def save_factory(self, factory: Factory) -> None:
-        """Keep a factory under its name, secrets sealed; replaces an older one of that name as a whole."""
+        """Keep a factory under its name, secrets sealed; replaces an older one of that name as a whole and at once.
+
+        Raises DefinitionError for a name that cannot be a folder's.
+        """
+        _refuse_as_folder(factory.name)
         root = self.home / "factories"
-        target, beside, old = (root / f"{prefix}{factory.name}" for prefix in ("", ".new-", ".old-"))
-        for leaving in (beside, old):
-            _remove_tree(leaving)
-        for path, document in folder_files(factory).items():
-            file = beside / path
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            sealed = json.loads(self.vault.seal_json(document))
-            file.write_text(json.dumps(sealed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        if target.exists():
-            target.rename(old)
-        beside.rename(target)
-        _remove_tree(old)
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target, beside = root / factory.name, root / f".new-{factory.name}"
+        with _folder_to_itself(root) as handle:
+            _remove_tree(beside)
+            for path, document in folder_files(factory).items():
+                file = beside / path
+                file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                sealed = json.loads(self.vault.seal_json(document))
+                file.write_text(json.dumps(sealed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            if target.exists():
+                exchange(handle, beside.name, handle, target.name)
+                _remove_tree(beside)
+            else:
+                beside.rename(target)
 
     def _load(self, folder: Path, name: str | None) -> Factory:
         return load_folder({path: self._opened(text) for path, text in read_folder(folder).items()}, name)
@@ -192,6 +201,26 @@ def read_folder(folder: Path) -> Mapping[str, str]:
                 f"The file is not UTF-8 (byte {error.start}).", where=str(relative), cure="Save it as UTF-8."
             ) from error
     return texts
+
+
+def _refuse_as_folder(name: str) -> None:
+    """A template or a file from the web names the factory: it must stay one step below the workspace."""
+    if not name or name.startswith(".") or any(char in "/\\" or not char.isprintable() for char in name):
+        raise DefinitionError(
+            f"{name!r} cannot be the name of a factory here.",
+            cure="Use letters, digits and single dashes (git folder: --factory-name NAME).",
+        )
+
+
+@contextmanager
+def _folder_to_itself(folder: Path) -> Iterator[int]:
+    """A handle of the folder, for one process at a time."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _remove_tree(path: Path) -> None:
