@@ -19,6 +19,7 @@ from kyanite.movement.location import read_location
 Json = Any
 DEFAULT_TIMEOUT = "0.12:00:00"
 DEFAULT_SLEEP_SECONDS = 10
+LEAST_SLEEP_SECONDS = 0.1
 _MISSING = ("BlobNotFound", "ContainerNotFound", "PathNotFound")
 
 
@@ -29,7 +30,7 @@ def run(context: ActivityContext) -> Json:
     location = read_location(dataset["name"], dataset["typeProperties"])
     connection = open_connection(linked_service, context.services.accounts)
     seconds = parse_timespan(str(properties.get("timeout") or DEFAULT_TIMEOUT))
-    sleep = _number(context, "sleep", DEFAULT_SLEEP_SECONDS)
+    sleep = max(LEAST_SLEEP_SECONDS, _number(context, "sleep", DEFAULT_SLEEP_SECONDS))
     path = f"{location.folder_path}/{location.file}".strip("/")
     deadline = time.monotonic() + seconds
     while True:

@@ -19,6 +19,8 @@ from kyanite.errors import ActivityError, KyaniteError, StateError
 
 Json = Any
 PROGRESS_SECONDS = 0.5
+PROGRESS_SECONDS_MOST = 10.0
+PROGRESS_SHARE = 120  # of the time so far; a copy of 12 hours tells its progress 5,000 times, not 86,000 times
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,18 @@ def context_for(
     *,
     recovering: bool,
 ) -> ActivityContext:
-    """What the activity gets to see, taken from the run's state; progress is passed on at most twice a second."""
-    last = [float("-inf")]
+    """What the activity gets to see, taken from the run's state.
+
+    Progress is passed on at most twice a second, and the more seldom the longer it takes: each is kept in the log.
+    """
+    began = time.monotonic()
+    due = began
 
     def progress(output: Json) -> None:
+        nonlocal due
         now = time.monotonic()
-        if now - last[0] >= PROGRESS_SECONDS:
-            last[0] = now
+        if now >= due:
+            due = now + min(max(PROGRESS_SECONDS, (now - began) / PROGRESS_SHARE), PROGRESS_SECONDS_MOST)
             report(ProgressReport(attempt.path, attempt.number, output))
 
     return ActivityContext(
