@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from kyanite.connections import open_url
-from kyanite.errors import ConflictError, DataError, NotFoundError, StorageError, UserError
+from kyanite.errors import ConflictError, DataError, InvariantError, NotFoundError, StorageError, UserError
 from kyanite.movement.split import read_manifest, split
+from kyanite.parquet import Source
 from kyanite.secrets import Vault
 from kyanite.storage import StorageAccounts
 
@@ -271,6 +272,25 @@ def test_several_workers_give_the_same_parts(tmp_path):
     two = split(source, tmp_path / "two", max_size=9_000, workers=3)
     assert [part.checksum for part in one.parts] == [part.checksum for part in two.parts]
     assert numbers(tmp_path / "two") == list(range(5000))
+
+
+def test_every_value_is_compared_before_the_parts_appear(tmp_path, monkeypatch):
+    import kyanite.movement.split_run as split_run
+
+    source, out = write(tmp_path / "in.parquet", range(2000)), tmp_path / "out"
+    result = split(source, out, max_size=9_000, verify="deep")
+    assert result.verified == "deep" and numbers(out) == list(range(2000))
+    other = write(tmp_path / "other.parquet", [*range(1999), 0])
+    real = split_run.verify_parquet
+
+    def against_other(parts, sources, mode):
+        return real(parts, [Source("other", lambda: other.open("rb"), other.stat().st_size)], mode)
+
+    monkeypatch.setattr(split_run, "verify_parquet", against_other)
+    with pytest.raises(InvariantError, match="1999"):
+        split(source, tmp_path / "wrong", max_size=9_000, verify="deep")
+    assert not (tmp_path / "wrong").exists()
+    assert split(source, tmp_path / "fast", max_size=9_000).verified == "fast"
 
 
 def test_an_input_that_changes_meanwhile(tmp_path):

@@ -177,7 +177,7 @@ def _run(job: _Job, files: PartSet, progress: Progress | None) -> tuple[Ran, ...
     ran: list[Ran] = []
     done = Counts()
     for group, naming in zip(job.groups, job.namings.all, strict=True):
-        one = run_group(group, naming, job.options, files.open, _added(progress, done, job.bytes_in))
+        one = run_group(group, naming, job.options, files, _added(progress, done, job.bytes_in))
         done = done + one.counts
         ran.append(one)
     return tuple(ran)

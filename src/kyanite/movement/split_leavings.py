@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +19,7 @@ from kyanite.storage.model import join
 from kyanite.storage.staging import new_name, process_start
 
 _WORK = f"{WORK_FOLDER}/work.json"
+_AT_WORK: set[str] = set()  # splits of this process; one that ended with an error may have left its record
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,21 @@ class Work:
     replaces: tuple[str, ...]
 
 
-def announce(target: Connection, folder: str, work: Work) -> None:
-    """Say that a split begins, before its first file can be seen."""
-    document = {"owner": new_name(), "namings": work.namings, "replaces": work.replaces}
-    write_file(target, join(folder, _WORK), json.dumps(document).encode())
+@contextlib.contextmanager
+def announced(target: Connection, folder: str, work: Work) -> Iterator[None]:
+    """Say that a split is at work, before its first file can be seen; after an error remove what it has left."""
+    owner = new_name()
+    document = {"owner": owner, "namings": work.namings, "replaces": work.replaces}
+    _AT_WORK.add(owner)
+    try:
+        write_file(target, join(folder, _WORK), json.dumps(document).encode())
+        yield
+    except BaseException:
+        with contextlib.suppress(KyaniteError):  # the error that brought us here is told; the next split cleans up
+            _remove_own(target, folder)
+        raise
+    finally:
+        _AT_WORK.discard(owner)
 
 
 def tidy(target: Connection, folder: str) -> Manifest | None:
@@ -52,8 +66,7 @@ def tidy(target: Connection, folder: str) -> Manifest | None:
     return manifest
 
 
-def remove_leavings(target: Connection, folder: str) -> None:
-    """Remove what this process's own split has left in the folder after an error."""
+def _remove_own(target: Connection, folder: str) -> None:
     manifest = read_manifest(target, folder)
     if manifest is not None and manifest.folder:
         return  # the set is complete and counts: the next split brings it to its place
@@ -115,9 +128,11 @@ def _read_work(target: Connection, folder: str) -> tuple[Work | None, str | None
 
 
 def _is_alive(owner: str) -> bool:
-    """Whether the process of a staging name runs on this machine."""
+    """Whether the split of a staging name still runs, as far as this machine can know."""
     machine, pid, start, _ = (*owner.split("-"), "", "", "", "")[:4]
-    return machine == new_name().split("-")[0] and pid.isdigit() and str(process_start(int(pid))) == start
+    if machine != new_name().split("-")[0] or not pid.isdigit():
+        return False
+    return owner in _AT_WORK if int(pid) == os.getpid() else str(process_start(int(pid))) == start
 
 
 def _delete(target: Connection, path: str, *, unless: bool = False) -> None:

@@ -20,8 +20,7 @@ from typing import BinaryIO, Protocol
 from kyanite.connections import Connection, Writer
 from kyanite.connections.embedded import EmbeddedConnection
 from kyanite.connections.local_folder import LocalFolder
-from kyanite.errors import KyaniteError
-from kyanite.movement.split_leavings import Work, announce, finish, remove_leavings
+from kyanite.movement.split_leavings import Work, announced, finish
 from kyanite.movement.split_manifest import MANIFEST, WORK_FOLDER, Manifest
 from kyanite.movement.split_names import Namings
 from kyanite.movement.split_writer import UploadSet, check_size, write_file
@@ -86,13 +85,8 @@ def part_set(target: Connection, folder: str, present: Present, namings: Namings
     stage = f"{WORK_FOLDER}/{new_name()}" if collides else ""
     # parts that are staged have their names only once the manifest counts: no file goes by its name alone then
     made = Namings([], namings.template) if collides else namings
-    announce(target, folder, Work(made.document(), tuple(sorted(present.old))))
-    try:
+    with announced(target, folder, Work(made.document(), tuple(sorted(present.old)))):
         yield from _shared_set(target, folder, stage, present)
-    except BaseException:
-        with contextlib.suppress(KyaniteError):  # the error that brought us here is told; the next split cleans up
-            remove_leavings(target, folder)
-        raise
 
 
 def _shared_set(target: Connection, folder: str, stage: str, present: Present) -> Iterator[PartSet]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 
-from kyanite.connections import Writer
 from kyanite.errors import InvariantError
 from kyanite.movement.part_names import PartNaming
 from kyanite.movement.split_inputs import InputFile
 from kyanite.movement.split_model import Options
+from kyanite.movement.split_publish import PartSet
 from kyanite.movement.split_writer import Checksum, PartWriter
-from kyanite.parquet import Part, PlannedPart
+from kyanite.parquet import Part, PlannedPart, Source
 from kyanite.parquet import plan as plan_parquet
 from kyanite.parquet import split as split_parquet
+from kyanite.parquet import verify as verify_parquet
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,18 @@ def run_group(
     files: Sequence[InputFile],
     naming: PartNaming,
     options: Options,
-    open_part: Callable[[str], Writer],
+    files_out: PartSet,
     progress: Callable[[int, int, int], None],
 ) -> Ran:
     """Write the files' rows as parts; nothing of it counts before the caller publishes the set."""
+    sources = [file.source for file in files]
     checksums: dict[str, str | None] = {}
 
     def open_writer(name: str) -> PartWriter:
-        return PartWriter(open_part(name), Checksum(options.checksum), lambda text: checksums.update({name: text}))
+        return PartWriter(files_out.open(name), Checksum(options.checksum), lambda text: checksums.update({name: text}))
 
     result = split_parquet(
-        [file.source for file in files],
+        sources,
         open_writer,
         max_bytes=options.max_bytes,
         parts=options.parts,
@@ -81,6 +84,10 @@ def run_group(
     )
     if result.rows_in != result.rows_out or set(checksums) != {part.name for part in result.parts}:
         raise InvariantError(f"{result.rows_out} rows were written of {result.rows_in}; nothing is shown.")
+    if options.verify == "deep":
+        # footers, rows and sizes of each part are compared while it is written
+        written = [Source(part.name, partial(files_out.open_read, part.name), part.bytes) for part in result.parts]
+        verify_parquet(written, sources, "deep")
     parts = tuple(_ran(part, part.oversize, checksums[part.name]) for part in result.parts)
     rewritten = sum(part.rewritten for part in result.parts)
     works = (result.raw.bytes, result.cut.bytes, rewritten, result.encoded.bytes)
