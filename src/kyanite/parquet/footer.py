@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import re
 import struct as packing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from operator import add
 from typing import BinaryIO
 
 from kyanite import limits
 from kyanite.errors import DataError, LimitError, UnsupportedError
 from kyanite.parquet.model import Source
-from kyanite.parquet.order import VALUE_BYTES, declared_orders, order_of
+from kyanite.parquet.row_groups import RowGroups, Scanner
+from kyanite.parquet.schema import Leaf, leaves_of, ordered_leaves, schema_key_of
 from kyanite.parquet.thrift import (
     BINARY,
     I64,
     LIST,
-    STRUCT,
     Struct,
     bytes_of,
-    decode,
-    encode,
     number_of,
+    read_header,
+    read_value,
     struct_of,
     structs_of,
     texts_of,
@@ -36,26 +37,6 @@ MAGIC = b"PAR1"
 ENCRYPTED_MAGIC = b"PARE"
 TAIL_BYTES = 64 * 1024
 FOOTER_LEVELS = 3  # FileMetaData, RowGroup, ColumnChunk, ColumnMetaData: what that holds is only passed on
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """One column as stored: physical type (0 BOOLEAN .. 7 FIXED_LEN_BYTE_ARRAY), length in bytes when fixed, depths.
-
-    `order` names how its minima and maxima compare (`order.KEYS`); "" = they say nothing.
-    """
-
-    path: tuple[str, ...]
-    type: int
-    length: int
-    max_definition: int
-    max_repetition: int
-    order: str = ""
-
-    @property
-    def length_of_value(self) -> int:
-        """Bytes of each value, 0 for texts."""
-        return VALUE_BYTES.get(self.type, self.length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +87,7 @@ class RowGroup:
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """A parquet file's FileMetaData (`struct`), checked against the file's size."""
+    """A parquet file's FileMetaData, checked against the file's size; `struct` is all of it but the row groups."""
 
     name: str
     size: int
@@ -114,11 +95,15 @@ class Footer:
     struct: Struct
     rows: int
     leaves: tuple[Leaf, ...]
-    row_groups: tuple[RowGroup, ...]
+    row_groups: Sequence[RowGroup]
     schema_key: bytes = field(repr=False)
 
     def group_sizes(self) -> Iterator[tuple[int, int]]:
         """(rows, bytes with page indexes and bloom filters) of each row group."""
+        groups = self.row_groups
+        if isinstance(groups, RowGroups):
+            yield from zip(groups.rows, map(add, groups.sizes, groups.index_sizes), strict=True)
+            return
         for group in self.row_groups:
             yield group.rows, group.size + group.index_size
 
@@ -188,30 +173,48 @@ def footer_of(file: BinaryIO, size: int, name: str) -> Footer:
 def parse_footer(data: bytes, size: int, name: str) -> Footer:
     """The footer made of these thrift bytes, the last ones of a file of `size` bytes."""
     with naming(name), uncollected():
-        struct, _ = decode(data, levels=FOOTER_LEVELS)
-        if 8 in struct:
-            raise _encrypted(name)
-        leaves = _ordered(_leaves(structs_of(struct, 2)), struct)
-        rows = number_of(struct, 3)
         data_end = size - 8 - len(data)
-        groups = tuple(_row_group(group, leaves, data_end, name) for group in structs_of(struct, 4))
+        try:
+            struct, leaves, groups = _top_level(data, data_end, name)
+        except (IndexError, RecursionError):
+            raise DataError("The footer's thrift data is cut off or nested too deeply.") from None
+        rows = number_of(struct, 3)
         if not 0 <= rows <= limits.PARQUET_ROWS:
             raise LimitError(f"The footer claims {rows} rows; up to {limits.PARQUET_ROWS} are read.", where=name)
-        if sum(group.rows for group in groups) != rows:
+        if sum(groups.rows) != rows:
             raise DataError(f"The row groups do not hold the {rows} rows that the footer claims.")
-        if sum(group.size for group in groups) > data_end:
+        if sum(groups.sizes) > data_end:
             raise DataError("The column chunks overlap: together they are larger than the file.")
-        return Footer(name, size, len(data), struct, rows, leaves, groups, _schema_key(struct))
+        return Footer(name, size, len(data), struct, rows, leaves, groups, schema_key_of(struct))
 
 
-def _schema_key(struct: Struct) -> bytes:
-    """Schema and column orders as bytes, without the root's name, which means nothing and differs between writers."""
-    root, *elements = structs_of(struct, 2)
-    root = {number: value for number, value in root.items() if number not in (3, 4)}
-    key: Struct = {2: (LIST, (STRUCT, [root, *elements]))}
-    if 7 in struct:
-        key[7] = struct[7]
-    return encode(key)
+def _top_level(data: bytes, data_end: int, name: str) -> tuple[Struct, tuple[Leaf, ...], RowGroups]:
+    """FileMetaData without its row groups, the columns, and the row groups."""
+    struct: Struct = {}
+    leaves: tuple[Leaf, ...] = ()
+
+    def make(group: Struct) -> RowGroup:
+        with naming(name):
+            return _row_group(group, leaves, data_end, name)
+
+    groups = RowGroups(make)
+    number = position = 0
+    while True:
+        number, kind, position = read_header(data, position, number)
+        if kind == 0:
+            break
+        if number == 8:
+            raise _encrypted(name)
+        if number == 4 and kind == LIST:
+            if 2 not in struct:
+                raise DataError("The footer has no schema before its row groups.")
+            leaves = leaves_of(structs_of(struct, 2))
+            groups, position = Scanner(data, leaves, data_end).list_at(position, make)
+        else:
+            value, position = read_value(data, position, kind, FOOTER_LEVELS)
+            struct[number] = (kind, value)
+    leaves = ordered_leaves(leaves or leaves_of(structs_of(struct, 2)), struct)
+    return struct, leaves, groups
 
 
 def _encrypted(name: str) -> UnsupportedError:
@@ -259,51 +262,6 @@ def _chunk(struct: Struct, data_end: int, name: str) -> Chunk:
     return Chunk(struct, start, size)
 
 
-def _ordered(leaves: tuple[Leaf, ...], footer: Struct) -> tuple[Leaf, ...]:
-    """The leaves with the order of their bounds."""
-    elements = [element for element in structs_of(footer, 2)[1:] if 1 in element and not number_of(element, 5, 0)]
-    orders = declared_orders(footer, len(leaves))
-    return tuple(
-        replace(leaf, order=order_of(element, declared))
-        for leaf, element, declared in zip(leaves, elements, orders, strict=True)
-    )
-
-
-def _leaves(elements: list[Struct]) -> tuple[Leaf, ...]:
-    """The columns of the flattened schema tree, in order."""
-    if not elements:
-        raise DataError("The footer has no schema.")
-    leaves: list[Leaf] = []
-    open_groups = [(number_of(elements[0], 5, 0), 0, 0, ())]  # children left, definition, repetition, path
-    path: tuple[str, ...]
-    for element in elements[1:]:
-        while open_groups and open_groups[-1][0] == 0:
-            open_groups.pop()
-        if not open_groups:
-            raise DataError("The footer's schema has elements outside its tree.")
-        left, definition, repetition, path = open_groups.pop()
-        open_groups.append((left - 1, definition, repetition, path))
-        kind = number_of(element, 3, 0)
-        definition += kind != 0
-        repetition += kind == 2
-        try:
-            path = (*path, bytes_of(element, 4).decode())
-        except UnicodeDecodeError:
-            raise DataError("A column's name is not UTF-8.") from None
-        children = number_of(element, 5, 0)
-        if children:
-            open_groups.append((children, definition, repetition, path))  # type: ignore[arg-type]
-        else:
-            if 1 not in element:
-                continue  # a group without children holds no column
-            leaves.append(Leaf(path, number_of(element, 1), number_of(element, 2, 0), definition, repetition))
-        if len(leaves) > limits.PARQUET_COLUMNS:
-            raise LimitError(f"The file has more than {limits.PARQUET_COLUMNS} columns.")
-    if any(left for left, *_ in open_groups):
-        raise DataError("The footer's schema ends inside its tree.")
-    return tuple(leaves)
-
-
 def moved_chunk(chunk: Chunk, shift: int) -> Struct:
     """The chunk's ColumnChunk, page offsets moved by `shift` bytes; indexes are left for the writer to place."""
     struct = dict(chunk.struct)
@@ -324,11 +282,6 @@ def without_old_statistics(struct: Struct) -> Struct:
         statistics = {number: value for number, value in struct_of(meta, 12).items() if number not in (1, 2)}
         meta[12] = (meta[12][0], statistics)
     return {**struct, 3: (struct[3][0], meta)}
-
-
-def column_name(leaf: Leaf) -> str:
-    """The column as people write it: `a.b.c`."""
-    return ".".join(leaf.path)
 
 
 def renamed(struct: Struct, path: tuple[str, ...]) -> Struct:

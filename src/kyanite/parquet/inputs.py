@@ -65,13 +65,17 @@ class Inputs:
         """The footers of all sources."""
         return [self.footer(number) for number in range(len(self.sources))]
 
-    def where(self, place: Place) -> tuple[BinaryIO, Footer, RowGroup]:
-        """The open file that holds the row group, its footer and the row group; files used last stay open."""
+    def row_group(self, place: Place) -> tuple[BinaryIO, Footer, int]:
+        """The open file that holds the row group, its footer and the number in it; files used last stay open."""
         if place.fresh is not None:
             footer, file = self.encoded(place)
-            return file, footer, footer.row_groups[place.fresh]
-        footer = self.footer(place.source)
-        return self._file(place.source), footer, footer.row_groups[place.index]
+            return file, footer, place.fresh
+        return self._file(place.source), self.footer(place.source), place.index
+
+    def where(self, place: Place) -> tuple[BinaryIO, Footer, RowGroup]:
+        """The same with the row group decoded."""
+        file, footer, index = self.row_group(place)
+        return file, footer, footer.row_groups[index]
 
     def _file(self, source: int) -> BinaryIO:
         file = self._files.pop(source, None) or self.sources[source].open()

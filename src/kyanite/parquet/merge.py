@@ -51,10 +51,10 @@ def _copy(
         for source, footer in zip(sources, footers, strict=True):
             check_cancelled(cancelled)
             with source.open() as file:
-                for group in footer.row_groups:
-                    if group.rows:
-                        writer.add_row_group(file, footer, group)
-                        rows += group.rows
+                for index, (count, _) in enumerate(footer.group_sizes()):
+                    if count:
+                        writer.add_row_group(file, footer, index)
+                        rows += count
             files += 1
             progress(rows, size, files)
         written = writer.finish()

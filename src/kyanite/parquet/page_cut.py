@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kyanite import limits
 from kyanite.errors import DataError, UnsupportedError
 from kyanite.parquet import delta, hybrid
-from kyanite.parquet.footer import Leaf
+from kyanite.parquet.schema import Leaf
 from kyanite.parquet.thrift import FALSE, I32, STRUCT, TRUE, Struct, encode, number_of, struct_of
 
 DATA_PAGE, DATA_PAGE_V2 = 0, 3

@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct as packing
 from typing import TYPE_CHECKING, Any
 
-from kyanite.parquet.footer import MAGIC, Leaf
+from kyanite.parquet.footer import MAGIC
 from kyanite.parquet.order import BYTE_ARRAY, key_of
 from kyanite.parquet.reencode import decoding
+from kyanite.parquet.schema import Leaf
 from kyanite.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, encode
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import BinaryIO
 
 from kyanite.errors import DataError
-from kyanite.parquet.footer import Chunk, Footer, Leaf, RowGroup, naming, read_exactly
+from kyanite.parquet.footer import Chunk, Footer, RowGroup, naming, read_exactly
 from kyanite.parquet.page_cut import (
     BYTE_ARRAY,
     DATA_PAGE,
@@ -24,6 +24,7 @@ from kyanite.parquet.page_cut import (
     text_ends,
 )
 from kyanite.parquet.plan import Steps, steps_of_columns
+from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import UNKNOWN, Summary, page_summary
 from kyanite.parquet.thrift import Struct, Truncated, decode, number_of, structs_of, uncollected
 

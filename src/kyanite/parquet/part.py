@@ -121,15 +121,14 @@ def _put_piece(inputs: Inputs, piece: PlannedPiece, writer: FileWriter) -> int:
     """Bytes of pages that had to be made anew."""
     if piece.how == RAW:
         for index in range(piece.row_group, piece.row_group + piece.count):
-            file, footer, group = inputs.where(Place(piece.source, index))
-            writer.add_row_group(file, footer, group)
+            writer.add_row_group(*inputs.row_group(Place(piece.source, index)))
         return 0
     place = Place(piece.source, piece.row_group, piece.fresh)
-    file, footer, group = inputs.where(place)
+    file, footer, index = inputs.row_group(place)
+    group = footer.row_groups[index]
     if (piece.first, piece.last) == (0, group.rows):
-        writer.add_row_group(file, footer, group)
+        writer.add_row_group(file, footer, index)
         return 0
     tables = inputs.tables(place)
-    file, footer, group = inputs.where(place)
     rows = (piece.first, piece.last)
     return add_slice(writer, file, footer, group, tables, rows, inputs.filters(group) > 0).rewritten

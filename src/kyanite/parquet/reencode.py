@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kyanite.errors import DataError, UnsupportedError
-from kyanite.parquet.footer import Footer, RowGroup, column_name, footer_of, renamed, stored_path
+from kyanite.parquet.footer import Footer, RowGroup, footer_of, renamed, stored_path
 from kyanite.parquet.model import Cancelled, MergeResult, Progress, Sink, Source, check_cancelled
+from kyanite.parquet.schema import column_name
 from kyanite.parquet.thrift import number_of, structs_of
 
 if TYPE_CHECKING:

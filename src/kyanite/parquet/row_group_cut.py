@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from kyanite.parquet.footer import Chunk, Footer, Leaf, RowGroup, naming, read_exactly
+from kyanite.parquet.footer import Chunk, Footer, RowGroup, naming, read_exactly
 from kyanite.parquet.page_cut import DICTIONARY, CutPage, cut_page, decompress
 from kyanite.parquet.pages import DICTIONARY_PAGE, Page, PageTable
+from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import Summary, column_index_of, fold, indexed_summaries, statistics_of
 from kyanite.parquet.thrift import I32, I64, LIST, STRUCT, Struct, decode, encode, number_of, struct_of
 from kyanite.parquet.write import BLOOM_FILTER, COLUMN_INDEX, OFFSET_INDEX, FileWriter

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from kyanite.parquet.footer import Leaf
 from kyanite.parquet.order import key_of, spread_zero
+from kyanite.parquet.schema import Leaf
 from kyanite.parquet.thrift import BINARY, FALSE, I32, I64, LIST, TRUE, Struct, bytes_of, number_of, struct_of
 
 BOUND_BYTES = 4096  # longer texts are no bounds in a footer: pyarrow's own limit

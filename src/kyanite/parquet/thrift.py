@@ -59,6 +59,40 @@ def decode(data: bytes, position: int = 0, levels: int = ALL_LEVELS) -> tuple[St
     return struct, end
 
 
+def read_header(data: bytes, position: int, number: int) -> tuple[int, int, int]:
+    """(field, kind, position behind) of the field header that follows field `number`; kind 0 = the struct ends."""
+    head = data[position]
+    position += 1
+    if head == 0:
+        return number, 0, position
+    if head >> 4:
+        return number + (head >> 4), head & 15, position
+    value, position = read_varint(data, position)
+    return (value >> 1) ^ -(value & 1), head & 15, position
+
+
+def decode_rest(data: bytes, position: int, number: int) -> tuple[Struct, int, list[tuple[int, tuple[int, int]]]]:
+    """The fields of a struct after field `number`, the position behind it, and where its i16 .. i64 values lie."""
+    fields: Struct = {}
+    spans: list[tuple[int, tuple[int, int]]] = []
+    while True:
+        number, kind, position = read_header(data, position, number)
+        if kind == 0:
+            return fields, position, spans
+        item, end = read_value(data, position, kind, ALL_LEVELS)
+        fields[number] = (kind, item)
+        if I16 <= kind <= I64:
+            spans.append((number, (position, end)))
+        position = end
+
+
+def read_value(data: bytes, position: int, kind: int, levels: int) -> tuple[Any, int]:
+    """The value of a struct's field and the position behind it; see `decode` for `levels`."""
+    if kind <= FALSE:
+        return kind == TRUE, position
+    return _read_value(data, position, kind, levels)
+
+
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """An unsigned LEB128 number and the position after it; `IndexError` at the end of the data."""
     value = shift = 0
@@ -225,6 +259,15 @@ def write_varint(out: bytearray, value: int) -> None:
     out.append(value)
 
 
+def list_head(element: int, length: int) -> bytes:
+    """What stands before the elements of a list or set."""
+    if length < 15:
+        return bytes([length << 4 | element])
+    head = bytearray([0xF0 | element])
+    write_varint(head, length)
+    return bytes(head)
+
+
 def _write_struct(out: bytearray, struct: Struct) -> None:
     last = 0
     for number in sorted(struct):
@@ -255,11 +298,7 @@ def _write_value(out: bytearray, kind: int, value: Any) -> None:
         _write_struct(out, value)
     elif kind in (LIST, SET):
         element, items = value
-        if len(items) < 15:
-            out.append(len(items) << 4 | element)
-        else:
-            out.append(0xF0 | element)
-            write_varint(out, len(items))
+        out += list_head(element, len(items))
         for item in items:
             _write_value(out, element, item)
     elif kind == MAP:

@@ -9,35 +9,41 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from kyanite.errors import DataError
+from kyanite.parquet.chunk_shapes import number_at
 from kyanite.parquet.footer import (
     MAGIC,
-    Chunk,
     Footer,
-    RowGroup,
     moved_chunk,
     naming,
     read_exactly,
     without_old_statistics,
 )
 from kyanite.parquet.model import Sink
+from kyanite.parquet.row_groups import Found, RowGroups
 from kyanite.parquet.thrift import (
     I16,
     I32,
     I64,
     LIST,
     STRUCT,
+    Opaque,
     Struct,
     decode,
     encode,
+    list_head,
     number_of,
     struct_of,
     structs_of,
     uncollected,
+    write_varint,
 )
 
 BUFFER_BYTES = 1024 * 1024  # fits the processor's cache: larger ones are slower
 INDEX_MEMORY_BYTES = 8 * 1024 * 1024
+MOST_INDEXES = 20_000  # held back; then they are written between row groups
+MOST_ORDINAL = 32_767  # of a row group: 16 bits
 BLOOM_FILTER, COLUMN_INDEX, OFFSET_INDEX = 14, 6, 4
+Range = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,8 @@ class FileWriter:
         self.rows = 0
         self.position = 0
         self.put(MAGIC)
-        self._groups: list[Struct] = []
+        self._groups: list[bytes] = []
+        self._waiting: list[tuple[int, Struct]] = []  # row groups whose indexes have no place yet
         self._indexes: list[_Index] = []
         self._spool = tempfile.SpooledTemporaryFile(max_size=INDEX_MEMORY_BYTES)  # noqa: SIM115 - closed by close()
         self._spooled = 0
@@ -119,25 +126,38 @@ class FileWriter:
         self._copier.copy(file, start, size, self._out, name)
         self.position += size
 
-    def add_row_group(self, file: BinaryIO, footer: Footer, group: RowGroup) -> None:
-        """Append a whole row group as it is, with its page indexes and bloom filters."""
+    def add_row_group(self, file: BinaryIO, footer: Footer, index: int) -> None:
+        """Append whole row group number `index` of the file as it is, with its page indexes and bloom filters."""
         start = self.position
-        placed: dict[int, int] = {}
-        for first, size, chunks in _runs(group.chunks):
-            for index, chunk in chunks:
-                placed[index] = self.position + chunk.start - first
-            self.copy(file, first, size, footer.name)
-        columns = []
         foreign = footer.created_by != self._template.created_by
+        groups = footer.row_groups
+        if isinstance(groups, RowGroups) and not foreign and len(self._groups) <= MOST_ORDINAL:
+            found = groups.find(index)
+            if found is not None:
+                shifts = self._copy_chunks(file, found[1].chunks, footer.name)
+                self._groups.append(_moved_description(*found, shifts, start, len(self._groups)))
+                self.rows += groups.rows[index]
+                return
+        group = groups[index]
+        shifts = self._copy_chunks(file, [(chunk.start, chunk.size) for chunk in group.chunks], footer.name)
+        columns = []
         with naming(footer.name), uncollected():
-            for index, chunk in enumerate(group.chunks):
-                shift = placed[index] - chunk.start
+            for chunk, shift in zip(group.chunks, shifts, strict=True):
                 column = moved_chunk(chunk, shift)
                 if foreign:
                     column = without_old_statistics(column)
                 self._take_indexes(file, footer, column, shift)
                 columns.append(column)
         self.add_columns(dict(group.struct), columns, group.rows, start)
+
+    def _copy_chunks(self, file: BinaryIO, chunks: Sequence[Range], name: str) -> list[int]:
+        """How far each chunk has moved from its place in the source."""
+        shifts = [0] * len(chunks)
+        for first, size, members in _runs(chunks):
+            for index in members:
+                shifts[index] = self.position - first
+            self.copy(file, first, size, name)
+        return shifts
 
     def add_columns(self, group: Struct, columns: Sequence[Struct], rows: int, start: int) -> None:
         """Register a row group whose column chunks have been written from `start` on."""
@@ -147,10 +167,16 @@ class FileWriter:
             group[5] = (I64, start)
         if 7 in group:
             group[7] = (I16, len(self._groups))
-            if len(self._groups) > 32767:
+            if len(self._groups) > MOST_ORDINAL:
                 del group[7]
         self.rows += rows
-        self._groups.append(group)
+        if not self._indexes:
+            self._groups.append(encode(group))
+            return
+        self._waiting.append((len(self._groups), group))
+        self._groups.append(b"")
+        if len(self._indexes) > MOST_INDEXES:
+            self._put_indexes()
 
     def take_bloom_filter(self, file: BinaryIO, footer: Footer, meta: Struct) -> None:
         """Keep the bloom filter that `meta`, a ColumnMetaData of this file to be, has the source's place of."""
@@ -184,30 +210,54 @@ class FileWriter:
                     index.owner[kind + 1] = (I32, index.size)
                     self._spool.seek(index.start)
                     self.put(self._spool.read(index.size))
+        for number, group in self._waiting:
+            self._groups[number] = encode(group)
+        self._spool.seek(0)
+        self._spool.truncate()
+        self._indexes, self._waiting, self._spooled = [], [], 0
 
     def finish(self) -> Written:
         """Write indexes and footer."""
         self._put_indexes()
         struct = dict(self._template.struct)
         struct[3] = (I64, self.rows)
-        struct[4] = (LIST, (STRUCT, self._groups))
+        struct[4] = (LIST, Opaque(list_head(STRUCT, len(self._groups)) + b"".join(self._groups)))
         with uncollected():
             footer = encode(struct)
         self.put(footer + packing.pack("<I", len(footer)) + MAGIC)
         return Written(self.rows, len(self._groups), self.position, footer)
 
 
-def _runs(chunks: Sequence[Chunk]) -> list[tuple[int, int, list[tuple[int, Chunk]]]]:
-    """(first byte, bytes, chunks with their column index) of each run of chunks that follow one another in the file."""
-    runs: list[tuple[int, int, list[tuple[int, Chunk]]]] = []
-    for index, chunk in sorted(enumerate(chunks), key=lambda item: item[1].start):
-        first, size, members = runs[-1] if runs else (0, -1, [])
-        if first + size == chunk.start:
-            members.append((index, chunk))
-            runs[-1] = (first, size + chunk.size, members)
+def _runs(chunks: Sequence[Range]) -> list[tuple[int, int, list[int]]]:
+    """(first byte, bytes, numbers of the chunks) of each run of chunks that follow one another in the file."""
+    runs: list[tuple[int, int, list[int]]] = []
+    for index, (start, size) in sorted(enumerate(chunks), key=lambda item: item[1][0]):
+        first, length, members = runs[-1] if runs else (0, -1, [])
+        if first + length == start:
+            members.append(index)
+            runs[-1] = (first, length + size, members)
         else:
-            runs.append((chunk.start, chunk.size, [(index, chunk)]))
+            runs.append((start, size, [index]))
     return runs
+
+
+def _moved_description(data: bytes, found: Found, shifts: Sequence[int], start: int, ordinal: int) -> bytes:
+    """The row group's description with its offsets moved: bytes between the offsets stay as they are."""
+    out = bytearray()
+    position = found.begin
+    for spans, shift in zip(found.spans, shifts, strict=True):
+        for begin, end in spans:
+            value = number_at(data, (begin, end))
+            if value > 0:  # 0 says that there is none
+                out += data[position:begin]
+                write_varint(out, (value + shift) << 1)
+                position = end
+    for number, (begin, end) in found.group:
+        if number in (5, 7):
+            out += data[position:begin]
+            write_varint(out, (start if number == 5 else ordinal) << 1)
+            position = end
+    return bytes(out + data[position : found.end])
 
 
 def moved_offset_index(data: bytes, shift: int) -> bytes:

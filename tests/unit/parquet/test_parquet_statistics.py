@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parquet_files import metadata, read, split_all, table_of, written
 
-from kyanite.parquet.footer import Leaf, footer_of
+from kyanite.parquet.footer import footer_of
 from kyanite.parquet.order import key_of, order_of, spread_zero
 from kyanite.parquet.page_cut import data_header, open_body
+from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import Summary, column_index_of, fold, indexed_summaries, page_summary, statistics_of
 from kyanite.parquet.thrift import BINARY, I32, I64, LIST, TRUE, decode, encode, structs_of
 

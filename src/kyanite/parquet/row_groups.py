@@ -1,0 +1,250 @@
+"""The row groups of a footer, found fast and decoded one by one when asked for: a footer may hold a million chunks."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+from kyanite.errors import DataError
+from kyanite.parquet.chunk_shapes import (
+    BLOOM_FILTER,
+    COLUMN_INDEX,
+    DATA,
+    DICTIONARY,
+    FILE_OFFSET,
+    INDEX_PAGE,
+    LENGTHS,
+    OFFSET_INDEX,
+    SIZE,
+    VALUES,
+    NoShape,
+    Path,
+    Shape,
+    Span,
+    learn,
+    number_at,
+)
+from kyanite.parquet.thrift import LIST, STRUCT, Struct, decode, decode_rest, number_of, read_varint
+
+if TYPE_CHECKING:
+    from kyanite.parquet.footer import RowGroup
+from kyanite.parquet.schema import Leaf
+
+GROUP_LEVELS = 2  # RowGroup and ColumnChunk; see FOOTER_LEVELS
+LEARN_FROM = 32  # row groups: fewer are decoded sooner than patterns are made
+SHAPES_PER_COLUMN = 8
+KEPT = 4
+INDEXES = (OFFSET_INDEX, COLUMN_INDEX, BLOOM_FILTER)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row group's place in the footer: bytes `begin` .. `end` of it.
+
+    `chunks` are the (start, size) of the column chunks, `spans` where each one's offsets lie that move with the data,
+    `group` the numbers of the row group itself, (field, where).
+    """
+
+    begin: int
+    end: int
+    chunks: list[tuple[int, int]]
+    spans: list[list[Span]]
+    group: list[tuple[int, Span]]
+
+
+class RowGroups(Sequence["RowGroup"]):
+    """All row groups: (rows, bytes) of each at once, the rest on demand."""
+
+    def __init__(self, make: Callable[[Struct], RowGroup], data: bytes = b"") -> None:
+        self._make = make
+        self._data = data
+        self._begins = array("q")
+        self.rows = array("q")
+        self.sizes = array("q")  # of the column chunks
+        self.index_sizes = array("q")  # of page indexes and bloom filters
+        self._kept: dict[int, RowGroup] = {}
+        self.scanner: Scanner | None = None
+
+    def add(self, begin: int, rows: int, size: int, index_size: int) -> None:
+        """Register the row group that begins at byte `begin` of the footer."""
+        self._begins.append(begin)
+        self.rows.append(rows)
+        self.sizes.append(size)
+        self.index_sizes.append(index_size)
+
+    def keep(self, index: int, group: RowGroup) -> None:
+        """Remember a decoded row group for a while."""
+        self._kept[index] = group
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+
+    def find(self, index: int) -> tuple[bytes, Found] | None:
+        """The footer and where the row group's description lies in it; None when it has to be decoded to be copied."""
+        found = self.scanner.find(self._begins[index]) if self.scanner else None
+        return None if found is None else (self._data, found)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> RowGroup: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RowGroup]: ...
+    def __getitem__(self, index: int | slice) -> RowGroup | list[RowGroup]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        if index < 0:
+            index += len(self)
+        if index not in self._kept:
+            self.keep(index, self._make(decode(self._data, self._begins[index], GROUP_LEVELS)[0]))
+        return self._kept[index]
+
+
+class Scanner:
+    """Walks the row groups of one footer, learning its columns' shapes."""
+
+    def __init__(self, data: bytes, leaves: Sequence[Leaf], data_end: int) -> None:
+        self._data = data
+        self._leaves = leaves
+        self._data_end = data_end
+        self._shapes: list[list[Shape]] = [[] for _ in leaves]
+
+    def list_at(self, position: int, make: Callable[[Struct], RowGroup]) -> tuple[RowGroups, int]:
+        """The row groups of the list at `position`, all checked, and the position behind it."""
+        data = self._data
+        head = data[position]
+        position += 1
+        length, kind = head >> 4, head & 15
+        if length == 15:
+            length, position = read_varint(data, position)
+        if length > len(data) - position:
+            raise IndexError
+        if kind != STRUCT and length:
+            raise DataError("The footer's row groups are not a list of structs.")
+        groups = RowGroups(make, data)
+        groups.scanner = self
+        for index in range(length):
+            begin = position
+            summary = self._summary(begin) if index >= LEARN_FROM else None
+            if summary is None:
+                struct, position = decode(data, begin, GROUP_LEVELS)
+                group = make(struct)
+                groups.add(begin, group.rows, group.size, group.index_size)
+                groups.keep(index, group)
+                if index >= LEARN_FROM - 1:
+                    self._learn(begin)
+            else:
+                position, *numbers = summary
+                groups.add(begin, *numbers)
+        return groups, position
+
+    def find(self, begin: int) -> Found | None:
+        """The place of the row group that begins there; None when it has indexes or filters or has to be decoded."""
+        chunks: list[tuple[int, int]] = []
+        spans: list[list[Span]] = []
+        position = self._columns_at(begin)
+        if position is None:
+            return None
+        for column in range(len(self._leaves)):
+            matched = self._match(column, position)
+            if matched is None:
+                return None
+            places, position = matched
+            if not places.keys().isdisjoint(INDEXES):
+                return None
+            chunks.append(self._start_and_size(places))
+            moving = [places[path] for path in (FILE_OFFSET, DATA, INDEX_PAGE, DICTIONARY) if path in places]
+            spans.append(sorted(moving))
+        _, end, tail = decode_rest(self._data, position, 1)
+        return Found(begin, end, chunks, spans, tail)
+
+    def _columns_at(self, begin: int) -> int | None:
+        """Where the first column chunk of the row group begins; None when it does not begin with all of them."""
+        data = self._data
+        if data[begin] != 1 << 4 | LIST:
+            return None
+        head = data[begin + 1]
+        length, position = head >> 4, begin + 2
+        if length == 15:
+            length, position = read_varint(data, position)
+        return position if head & 15 == STRUCT and length == len(self._leaves) else None
+
+    def _match(self, column: int, position: int) -> tuple[dict[Path, Span], int] | None:
+        for shape in self._shapes[column]:
+            found = shape.match(self._data, position)
+            if found is not None:
+                return dict(zip(shape.paths, found[0], strict=True)), found[1]
+        return None
+
+    def _start_and_size(self, places: dict[Path, Span]) -> tuple[int, int]:
+        data = self._data
+        start = number_at(data, places[DATA])
+        if DICTIONARY in places:
+            dictionary = number_at(data, places[DICTIONARY])
+            if 0 < dictionary < start:
+                start = dictionary
+        return start, number_at(data, places[SIZE])
+
+    def _summary(self, begin: int) -> tuple[int, int, int, int] | None:
+        """(end, rows, bytes, bytes of indexes); None when it has to be decoded: to learn or to refuse."""
+        data = self._data
+        position = self._columns_at(begin)
+        if position is None:
+            return None
+        size = index_size = 0
+        values: list[int] = []
+        for column, leaf in enumerate(self._leaves):
+            matched = self._match(column, position)
+            if matched is None:
+                return None
+            places, position = matched
+            start, length = self._start_and_size(places)
+            if length < 0 or start < 4 or start + length > self._data_end:
+                return None
+            size += length
+            if not leaf.max_repetition:
+                values.append(number_at(data, places[VALUES]))
+            if not places.keys().isdisjoint(INDEXES):
+                found = self._index_size(places)
+                if found is None:
+                    return None
+                index_size += found
+        struct, end, _ = decode_rest(data, position, 1)
+        rows = number_of(struct, 3)
+        if rows <= 0 or any(count != rows for count in values):
+            return None
+        return end, rows, size, index_size
+
+    def _index_size(self, places: dict[Path, Span]) -> int | None:
+        """Bytes of indexes and filters; None when one lies outside the file."""
+        total = 0
+        for owner, length in zip(INDEXES, LENGTHS, strict=True):
+            place = number_at(self._data, places[owner]) if owner in places else 4
+            size = number_at(self._data, places[length]) if length in places else 0
+            if place < 4 or size < 0 or place + size > self._data_end:
+                return None
+            total += size
+        return total
+
+    def _learn(self, begin: int) -> None:
+        position = self._columns_at(begin)
+        if position is None:
+            return
+        for column, leaf in enumerate(self._leaves):
+            matched = self._match(column, position)
+            if matched is None:
+                if len(self._shapes[column]) == SHAPES_PER_COLUMN:
+                    return
+                try:
+                    shape = learn(self._data, position, leaf.type)
+                except NoShape:
+                    return
+                if not {VALUES, SIZE, DATA} <= set(shape.paths):
+                    return
+                self._shapes[column].append(shape)
+                matched = self._match(column, position)
+                if matched is None:
+                    return
+            position = matched[1]
