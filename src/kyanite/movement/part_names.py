@@ -6,9 +6,11 @@ import re
 import string
 
 from kyanite.errors import UserError
+from kyanite.storage.model import printable
 
 NAME_TEMPLATE = "{prefix}-{index:05d}.parquet"
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\Z", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kmgt]?)(i?)b?\Z", re.IGNORECASE)
+_FORMS = "Write 100MB, 100MiB, 4194304B or a number of bytes."
 _WIDTH = re.compile(r"(?:0?(\d{1,2}))?d?\Z")
 
 
@@ -17,14 +19,14 @@ def parse_size(size: int | str) -> int:
     if isinstance(size, str):
         match = _SIZE.match(size.strip())
         if match is None or (match[3] and not match[2]):
-            raise UserError(f"`{size}` is no size.", cure="Write 100MB, 100MiB, 4194304B or a number of bytes.")
+            raise UserError(f"`{printable(size)}` is no size.", cure=_FORMS)
         power = " kmgt".index(match[2].lower() or " ")
         # exact also for fractions: 1.5MB is 1500000
         whole, _, fraction = match[1].partition(".")
         scale = (1024 if match[3] else 1000) ** power
         size = int(whole) * scale + int(fraction or 0) * scale // 10 ** len(fraction)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise UserError(f"The size of the parts must be a positive number of bytes, not {size!r}.")
+        raise UserError(f"The size of the parts must be a positive number of bytes, not {size!r}.", cure=_FORMS)
     return size
 
 
