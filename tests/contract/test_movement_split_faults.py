@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -82,6 +84,37 @@ def test_a_disk_that_fails_at_any_call_keeps_the_old_parts(tmp_path, monkeypatch
             assert content(out) == before
     assert (5_000 in seen) or call == "rename"
     assert len(pq.read_table(out / "part-00000.parquet")) > 0
+
+
+MANY = """
+import resource, sys
+import kyanite
+resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+for target in sys.argv[2:]:
+    result = kyanite.split(sys.argv[1], target, rows=7)
+    assert result.rows_out == 700 and len(result.parts) == 100
+"""
+
+
+def test_few_files_are_open_at_once_however_many_there_are(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(70):
+        write(tmp_path / f"in/{number:02}.parquet", range(number * 10, number * 10 + 10))
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/keep.txt").write_text("mine")
+    places = [str(tmp_path / name) for name in ("own", "shared")]
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, str(tmp_path / "in"), *places], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_output_that_is_a_file(tmp_path, source):
+    for output in (source, source / "below"):
+        with pytest.raises((StorageError, ConflictError)) as caught:
+            split(source, output, max_size=5_000, overwrite=True)
+        assert str(source) in str(caught.value)
+    assert pq.read_table(source).num_rows == 2000 and [p.name for p in tmp_path.iterdir()] == ["in.parquet"]
 
 
 @pytest.fixture
