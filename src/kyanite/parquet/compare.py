@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from kyanite.errors import DataError, InvariantError, ParameterError
 from kyanite.parquet.footer import Footer, read_footer
 from kyanite.parquet.model import Cancelled, Progress, Source, check_cancelled, never, no_progress
-from kyanite.parquet.reencode import INT96, batch_rows, decoding, mapped
+from kyanite.parquet.reencode import INT96, READ_BYTES, batch_rows, decoding, mapped
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,11 +120,17 @@ def _batches(sources: Sequence[Source], footers: Sequence[Footer], unit: str | N
     for source, footer in zip(sources, footers, strict=True):
         with decoding(source.name), closing(source.open()) as file:
             reader = pq.ParquetFile(
-                file, pre_buffer=False, coerce_int96_timestamp_unit=unit, page_checksum_verification=True
+                file,
+                pre_buffer=False,
+                buffer_size=READ_BYTES,
+                coerce_int96_timestamp_unit=unit,
+                page_checksum_verification=True,
             )
             for index, group in enumerate(footer.row_groups):
                 if group.rows:
-                    yield from reader.iter_batches(batch_size=batch_rows(group, footer), row_groups=[index])
+                    yield from reader.iter_batches(
+                        batch_size=batch_rows(group, footer), row_groups=[index], use_threads=False
+                    )
 
 
 def _compare_batch(found: pa.RecordBatch, wanted: pa.RecordBatch, name: str, row: int) -> None:

@@ -15,7 +15,7 @@ from kyanite.parquet.footer import Footer, RowGroup, read_footer
 from kyanite.parquet.model import Source
 from kyanite.parquet.page_cut import CODECS, NotCuttable
 from kyanite.parquet.pages import PageTable, page_tables
-from kyanite.parquet.reencode import rewrite_row_group
+from kyanite.parquet.reencode import rewrite_row_group, rewritten_footer
 from kyanite.parquet.thrift import number_of
 
 OPEN_FILES = 16
@@ -33,9 +33,18 @@ class Place:
 
 
 class Inputs:
-    """Footers, open files and page tables of the sources; a context that closes what it opened."""
+    """Footers, open files and page tables of the sources; a context that closes what it opened.
 
-    def __init__(self, sources: Sequence[Source], footers: Sequence[Footer] = (), dictionary_limit: float = 0) -> None:
+    `folder` holds row groups that others have encoded anew already.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        footers: Sequence[Footer] = (),
+        dictionary_limit: float = 0,
+        folder: Path | None = None,
+    ) -> None:
         self.sources = sources
         self.dictionary_limit = dictionary_limit
         self._footers = dict(enumerate(footers))
@@ -43,7 +52,7 @@ class Inputs:
         self._tables: OrderedDict[Place, tuple[PageTable, ...]] = OrderedDict()
         self._fresh: dict[tuple[int, int], tuple[Footer, BinaryIO]] = {}
         self._stack = ExitStack()
-        self._folder: Path | None = None
+        self.folder = folder
 
     def __enter__(self) -> Inputs:
         return self
@@ -108,11 +117,14 @@ class Inputs:
         """Footer and file of the row group encoded anew, always in the same way; `UnsupportedError` if impossible."""
         key = place.source, place.index
         if key not in self._fresh:
-            file, footer, _ = self.where(Place(*key))
-            if self._folder is None:
-                self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-            path = self._folder / f"{place.source}-{place.index}.parquet"
-            with path.open("wb") as out:
-                fresh = rewrite_row_group(file, footer, place.index, out, self.dictionary_limit)
+            file, footer, _ = self.row_group(Place(*key))
+            if self.folder is None:
+                self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+            path = self.folder / f"{place.source}-{place.index}.parquet"
+            if path.exists():
+                fresh = rewritten_footer(path, footer, place.index)
+            else:
+                with path.open("wb") as out:
+                    fresh = rewrite_row_group(file, footer, place.index, out, self.dictionary_limit)
             self._fresh[key] = fresh, self._stack.enter_context(path.open("rb"))
         return self._fresh[key]

@@ -96,7 +96,7 @@ def decompress(data: bytes, size: int, codec: int) -> bytes:
     if name is None:
         return data
     try:
-        raw = pa.Codec(name).decompress(data, size).to_pybytes()
+        raw = pa.Codec(name).decompress(data, size, asbytes=True)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"A page cannot be decompressed: {error}") from error
     return bytes(raw)
@@ -106,7 +106,7 @@ def _compress(data: bytes, codec: int) -> bytes:
     import pyarrow as pa
 
     name = CODECS[codec]
-    return data if name is None else bytes(pa.Codec(name).compress(data).to_pybytes())
+    return data if name is None else bytes(pa.Codec(name).compress(data, asbytes=True))
 
 
 def open_body(header: Struct, body: bytes, leaf: Leaf, codec: int) -> Body:

@@ -26,8 +26,7 @@ def bounds_of(
     """
     if not leaf.order or not count:
         return None
-    array = _decoded(values, encoding, count, leaf, dictionary, name)
-    return _extremes(array, leaf)
+    return _extremes(_decoded(values, encoding, count, leaf, dictionary, name), leaf)
 
 
 def _decoded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 
 from kyanite.parquet.checks import check_part
 from kyanite.parquet.footer import Footer
@@ -22,12 +24,16 @@ WAIT_SECONDS = 0.2  # how soon a cancellation is noticed
 
 @dataclass(frozen=True)
 class Job:
-    """All that another process needs to write any part; `staged` parts are committed by who writes them."""
+    """All that another process needs to write any part; `staged` parts are committed by who writes them.
+
+    `folder` holds the row groups that planning has encoded anew.
+    """
 
     sources: tuple[Source, ...]
     dictionary_limit: float
     open_part: Callable[[str], Writer]
     staged: bool
+    folder: Path | None
 
     def is_portable(self) -> bool:
         """Whether processes can do it: its members can be pickled, and nothing has to be committed later."""
@@ -122,7 +128,7 @@ class _Threads:
     def _inputs(self) -> Inputs:
         if not hasattr(self._local, "inputs"):
             with self._lock:
-                inputs = Inputs(self._job.sources, self._footers, self._job.dictionary_limit)
+                inputs = Inputs(self._job.sources, self._footers, self._job.dictionary_limit, self._job.folder)
                 self._local.inputs = self._stack.enter_context(inputs)
         mine: Inputs = self._local.inputs
         return mine
@@ -144,7 +150,8 @@ _here: list[tuple[Job, Inputs]] = []
 
 def _start(job: Job) -> None:
     """What a process of the pool keeps from part to part: footers and open files."""
-    _here.append((job, Inputs(job.sources, dictionary_limit=job.dictionary_limit)))
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # 40 MB less than pyarrow's own allocator
+    _here.append((job, Inputs(job.sources, dictionary_limit=job.dictionary_limit, folder=job.folder)))
 
 
 def _write_here(part: PlannedPart) -> Part:

@@ -22,6 +22,8 @@ BATCH_BYTES = 16 * 1024 * 1024
 BATCH_ROWS = 65_536
 ROW_GROUP_BYTES = 64 * 1024 * 1024
 ROW_GROUP_ROWS = 1024 * 1024
+REWRITTEN_BYTES = 16 * 1024 * 1024  # decoded, of a row group that is encoded anew to be cut
+READ_BYTES = 256 * 1024  # at once, of each column: without it pyarrow reads whole column chunks
 INT32, INT64, INT96 = 1, 2, 3
 CODECS = {0: "NONE", 1: "SNAPPY", 2: "GZIP", 4: "BROTLI", 5: "LZ4", 6: "ZSTD", 7: "LZ4"}
 
@@ -122,16 +124,19 @@ def _batches(file: BinaryIO, footer: Footer, group: int, rows: int, unit: str | 
     import pyarrow.parquet as pq
 
     with decoding(footer.name):
-        reader = pq.ParquetFile(file, pre_buffer=False, coerce_int96_timestamp_unit=unit)
+        reader = pq.ParquetFile(file, pre_buffer=False, buffer_size=READ_BYTES, coerce_int96_timestamp_unit=unit)
         yield from reader.iter_batches(batch_size=rows, row_groups=[group], use_threads=False)
 
 
 class TableWriter:
     """Gathers batches into row groups of a bounded size."""
 
-    def __init__(self, writer: pq.ParquetWriter, group_rows: int = ROW_GROUP_ROWS) -> None:
+    def __init__(
+        self, writer: pq.ParquetWriter, group_rows: int = ROW_GROUP_ROWS, group_bytes: int = ROW_GROUP_BYTES
+    ) -> None:
         self._writer = writer
         self._group_rows = group_rows
+        self._group_bytes = group_bytes
         self._batches: list[pa.RecordBatch] = []
         self._rows = 0
         self._bytes = 0
@@ -145,7 +150,7 @@ class TableWriter:
             self._batches.append(piece)
             self._rows += piece.num_rows
             self._bytes += piece.nbytes
-            if self._rows >= self._group_rows or self._bytes >= ROW_GROUP_BYTES:
+            if self._rows >= self._group_rows or self._bytes >= self._group_bytes:
                 self.flush()
 
     def flush(self) -> None:
@@ -254,18 +259,22 @@ def rewrite_row_group(file: BinaryIO, footer: Footer, index: int, out: BinaryIO,
     with decoding(footer.name):
         schema = pq.ParquetFile(file).schema_arrow
     with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, **options) as writer:
-        table = TableWriter(writer, group_rows)
+        table = TableWriter(writer, group_rows, REWRITTEN_BYTES)
         for batch in read_batches(file, footer, index):
             table.write(batch)
         table.flush()
     out.flush()
-    return _under_schema(sink.size, Path(out.name), footer, group.rows)
+    return rewritten_footer(Path(out.name), footer, index)
 
 
-def _under_schema(size: int, path: Path, wanted: Footer, rows: int) -> Footer:
-    """The new file's footer with the source's column paths; `UnsupportedError` when a column is stored otherwise."""
+def rewritten_footer(path: Path, wanted: Footer, index: int) -> Footer:
+    """The footer of row group `index` encoded anew, with the source's column paths.
+
+    `UnsupportedError` when a column is stored otherwise than in the source.
+    """
+    rows = wanted.row_groups[index].rows
     with path.open("rb") as file:
-        footer = footer_of(file, size, wanted.name)
+        footer = footer_of(file, path.stat().st_size, wanted.name)
     if len(footer.leaves) != len(wanted.leaves):
         raise UnsupportedError("Encoding the rows anew would change the schema.", where=wanted.name)
     for new, old in zip(footer.leaves, wanted.leaves, strict=True):

@@ -257,7 +257,7 @@ class _Run:
 
         planned = self._plan.rest()
         inputs = self._plan.inputs
-        job = Job(tuple(inputs.sources), inputs.dictionary_limit, self._open_part, self._staged)
+        job = Job(tuple(inputs.sources), inputs.dictionary_limit, self._open_part, self._staged, inputs.folder)
         self._writers = write_parts(job, inputs.footers(), planned, workers, self._add_written, self._cancelled)
         over = [part for part in self._parts if part.bytes > self._plan.max_bytes and part.rows > 1]
         if not over:
