@@ -15,6 +15,7 @@ from kyanite.parquet.split_plan import CUT, ENCODED, RAW, PlannedPiece
 from kyanite.parquet.thrift import LIST, STRUCT, encode, number_of
 
 TAIL_BYTES = 16  # magic at both ends, footer length, longer numbers
+SNAP_SHARE = 0.05  # of the dictionary limit: 0.25 % of a part
 CUT_ENDS_BYTES = 40  # per column: the second header of a page cut in two
 
 
@@ -31,6 +32,8 @@ class Layout:
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
+        limit = inputs.dictionary_limit
+        self._snap = 0.0 if limit == float("inf") else limit * SNAP_SHARE
         footers = [inputs.footer(number) for number in range(len(inputs.sources))]
         bare = [len(encode({**footer.struct, 4: (LIST, (STRUCT, []))})) for footer in footers]
         self.base = bare[0] + TAIL_BYTES
@@ -54,7 +57,7 @@ class Layout:
     def plan(self, make: Callable[[Planner], tuple[Part, ...]]) -> tuple[Part, ...]:
         """The plan that `make` gives once every row group under a cut can be cut and repeats no large dictionaries."""
         while True:
-            planned = make(Planner(self._groups, self._steps_of, self.base))
+            planned = make(Planner(self._groups, self._steps_of, self.base, self._snap))
             cuts = self._cut_pieces(planned)
             guessed = {cut.group for cut in cuts if not self._is_exact(self._places[cut.group])}
             stubborn = {cut.group for cut in cuts if self._must_replace(cut)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -87,7 +88,15 @@ def steps_of_tables(
         [step for page in table.pages for step in steps_in(index, page) or [(page.rows, page.total + per_page[index])]]
         for index, table in enumerate(tables)
     ]
-    return steps_of_columns(columns, fixed, tuple(filter(None, map(_dictionary_reach, tables))))
+    dictionaries = tuple(filter(None, map(_dictionary_reach, tables)))
+    return steps_of_columns(columns, fixed, dictionaries, _boundaries(tables))
+
+
+def _boundaries(tables: Sequence[PageTable]) -> list[int]:
+    """Rows where pages of three in four columns begin; columns of one page do not count."""
+    paged = [table.first_rows[1:-1] for table in tables if len(table.pages) > 1]
+    counts = Counter(row for rows in paged for row in rows)
+    return sorted(row for row, count in counts.items() if count >= 0.75 * len(paged))
 
 
 def _dictionary_reach(table: PageTable) -> tuple[int, int] | None:

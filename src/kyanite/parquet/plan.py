@@ -26,13 +26,21 @@ class Steps:
     """Sizes of slices of a row group: rows a..b take `fixed_from(a)` + the difference of `sizes` at b and a.
 
     `rows` rises strictly from 0 to the group's rows; `sizes[0]` is 0; `fixed` is what every slice pays again;
-    `dictionaries` are (row, bytes): slices that begin before that row repeat these bytes.
+    `dictionaries` are (row, bytes): slices that begin before that row repeat these bytes; `boundaries` are rows where
+    pages of most columns begin, so that a cut there makes hardly any page anew.
     """
 
     rows: Sequence[int]
     sizes: Sequence[float]
     fixed: float
     dictionaries: tuple[tuple[int, int], ...] = ()
+    boundaries: Sequence[int] = ()
+
+    def boundary_before(self, row: int, most: float) -> int:
+        """The last boundary (or the beginning) before `row` when at most `most` bytes lie between; else `row`."""
+        index = bisect_right(self.boundaries, row) - 1
+        boundary = self.boundaries[index] if index >= 0 else 0
+        return boundary if self.size_at(row) - self.size_at(boundary) <= most else row
 
     def hopeful(self) -> Steps:
         """The same rows as if no dictionary were repeated but each slice held its rows' share of it."""
@@ -84,12 +92,16 @@ Cut = tuple[int, int]  # row group, row in it; (g, 0) is the boundary before gro
 
 
 class Planner:
-    """Plans parts over a fixed list of row groups; `steps_of` is asked only for row groups under a cut."""
+    """Plans parts over a fixed list of row groups; `steps_of` is asked only for row groups under a cut.
 
-    def __init__(self, groups: Sequence[Group], steps_of: StepsOf, base: float) -> None:
+    `base` bytes are in every part; up to `snap` bytes are left out of a part so that it ends where pages do.
+    """
+
+    def __init__(self, groups: Sequence[Group], steps_of: StepsOf, base: float, snap: float = 0.0) -> None:
         self._groups = groups
         self._steps_of = steps_of
         self._base = base
+        self._snap = snap
         self._sizes = [0, *accumulate(group.size for group in groups)]
         self._rows = [0, *accumulate(group.rows for group in groups)]
 
@@ -106,12 +118,15 @@ class Planner:
         """
         best = self._fill(capacity, start, first_rows, None) or []
         count = len(best)
+        snap = self._snap
+        snapped = self._fill(capacity, start, first_rows, count, snap)
+        best, snap = (best, 0.0) if snapped is None else (snapped, snap)
         low, high = self._left_of(start) / (count + 1), capacity
         for _ in range(BISECTIONS):
             if high - low < max(64.0, capacity * 1e-5):
                 break
             middle = (low + high) / 2
-            cuts = self._fill(middle, start, first_rows, count)
+            cuts = self._fill(middle, start, first_rows, count, snap)
             if cuts is None:
                 low = middle
             else:
@@ -126,7 +141,7 @@ class Planner:
             if high - low < 64.0:
                 break
             middle = (low + high) / 2
-            cuts = self._fill(middle, 0, None, count)
+            cuts = self._fill(middle, 0, None, count, self._snap)
             if cuts is None:
                 low = middle
             else:
@@ -153,7 +168,9 @@ class Planner:
     def _row(self, cut: Cut) -> int:
         return self._rows[cut[0]] + cut[1]
 
-    def _fill(self, capacity: float, start: int, first_rows: int | None, most: int | None) -> list[Cut] | None:
+    def _fill(
+        self, capacity: float, start: int, first_rows: int | None, most: int | None, snap: float = 0.0
+    ) -> list[Cut] | None:
         """Ends of greedily filled parts, the last one the data's end; None when that takes more than `most` parts."""
         end = (len(self._groups), 0)
         position = self._cut(start)
@@ -161,11 +178,16 @@ class Planner:
         while position < end:
             if most is not None and len(cuts) == most:
                 return None
-            position = self._next_cut(position, capacity - self._base)
+            begin, position = position, self._next_cut(position, capacity - self._base)
+            if position[1] and snap:
+                position = max((position[0], self._snapped(position, snap)), self._cut(self._row(begin) + 1))
             if not cuts and first_rows is not None:
                 position = min(position, self._cut(start + first_rows))
             cuts.append(position)
         return cuts
+
+    def _snapped(self, cut: Cut, snap: float) -> int:
+        return self._steps_of(cut[0]).boundary_before(cut[1], snap)
 
     def _next_cut(self, position: Cut, room: float) -> Cut:
         """Where the part that begins at `position` ends: behind it by at least one row."""
@@ -216,7 +238,10 @@ def linear_steps(rows: int, size: int) -> Steps:
 
 
 def steps_of_columns(
-    columns: Sequence[Sequence[tuple[int, float]]], fixed: float, dictionaries: tuple[tuple[int, int], ...] = ()
+    columns: Sequence[Sequence[tuple[int, float]]],
+    fixed: float,
+    dictionaries: tuple[tuple[int, int], ...] = (),
+    boundaries: Sequence[int] = (),
 ) -> Steps:
     """The sum of the columns' page tables: each a list of (rows, bytes) per page, all with the same total of rows."""
     changes: dict[int, float] = {}
@@ -239,4 +264,4 @@ def steps_of_columns(
             sizes_at.append(max(total, sizes_at[-1]))
             last = row
         slope += changes[row]
-    return Steps(rows_at, sizes_at, fixed, dictionaries)
+    return Steps(rows_at, sizes_at, fixed, dictionaries, boundaries)

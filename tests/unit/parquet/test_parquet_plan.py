@@ -110,3 +110,65 @@ def test_linear_steps_span_the_row_group():
     steps = linear_steps(10, 500)
     assert (steps.size_at(0), steps.size_at(5), steps.size_at(10)) == (0, 250, 500)
     assert (steps.row_at(-1), steps.row_at(249), steps.row_at(500), steps.row_at(900)) == (0, 4, 10, 10)
+
+
+TINY = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 90)), min_size=1, max_size=4)
+
+
+def fewest_parts(groups, steps, base, capacity):
+    """By trying every cut."""
+    rows = [(index, row) for index, group in enumerate(groups) for row in range(group.rows)]
+
+    def size(first, last):
+        total = base
+        for index, group in enumerate(groups):
+            inside = [row for owner, row in rows[first:last] if owner == index]
+            if len(inside) == group.rows:
+                total += group.size
+            elif inside:
+                begin, end = inside[0], inside[-1] + 1
+                total += steps[index].size_at(end) - steps[index].size_at(begin) + steps[index].fixed_from(begin)
+        return total
+
+    best = [0] + [len(rows)] * len(rows)
+    for last in range(1, len(rows) + 1):
+        best[last] = min(best[first] + 1 for first in range(last) if last - first == 1 or size(first, last) <= capacity)
+    return best[-1]
+
+
+@given(TINY, st.integers(0, 20), st.integers(0, 9), st.integers(0, 40), st.integers(5, 200), st.data())
+def test_no_plan_has_fewer_parts(sizes, base, fixed, dictionary, capacity, data):
+    groups, steps = [], []
+    for rows, size in sizes:
+        last = data.draw(st.integers(1, rows))
+        steps.append(Steps((0, rows), (0.0, float(size)), fixed, ((last, dictionary),)))
+        groups.append(Group(rows, size + dictionary + fixed))
+    planned = Planner(groups, steps.__getitem__, base).by_bytes(capacity)
+    assert len(planned) == fewest_parts(groups, steps, base, capacity + 1e-6)
+
+
+@given(st.integers(2, 30), st.integers(50, 300), st.floats(0.03, 0.9))
+def test_parts_are_as_few_as_the_bytes_allow_and_equal(count, rows, share):
+    groups = [Group(rows, rows * 100)] * count
+    total = count * rows * 100
+    capacity = max(20_000, total * share)
+    planned = planner_of(groups).by_bytes(capacity)
+    assert len(planned) in (-(-total // int(capacity)), -(-total // (int(capacity) - 100)))
+    sizes = [size_of(part, groups) for part in planned]
+    assert max(sizes) - min(sizes) <= 100 * len(sizes) + 200
+
+
+@given(st.integers(2, 12), st.integers(100, 400), st.integers(3, 40), st.integers(2, 9))
+def test_cuts_snap_to_page_boundaries_nearby(count, rows, page, parts):
+    group = Group(rows, rows * 100)
+    steps = Steps((0, rows), (0.0, rows * 100.0), 0.0, (), tuple(range(page, rows, page)))
+    planner = Planner([group] * count, lambda _: steps, 0, snap=page * 100.0)
+    capacity = count * rows * 100 / parts + page * 100 * 2
+    planned = planner.by_bytes(capacity)
+    plain = planner_of([group] * count).by_bytes(capacity)
+    assert len(planned) == len(plain)
+    assert rows_of(planned) == every_row([group] * count)
+    assert all(size_of(part, [group] * count) <= capacity for part in planned)
+    cuts = [part[-1].last for part in planned[:-1]]
+    if planned != plain:
+        assert all(cut % page == 0 or cut == rows for cut in cuts)
