@@ -182,7 +182,25 @@ def test_a_dead_workers_run_is_taken_over_and_finished_work_is_not_repeated(work
     assert did == ["A False", "B True", "C False"]
     state, _ = fold(workspace.store, run_id)
     check_invariants(state)
-    assert state.recoveries == 1
+    assert [activity.recoveries for activity in state.activities.values()] == [0, 1, 0]
+
+
+def test_many_parallel_activities_survive_one_interruption(workspace: Workspace) -> None:
+    class Died(BaseException):
+        pass
+
+    block = threading.Event()
+
+    def die(run_id: str, event: Any) -> None:
+        if event.kind == "ActivityStarted" and event.body["path"] == "A14":
+            raise Died
+
+    definitions = factory(*(custom(f"A{number}") for number in range(15)))
+    run_id = start_run(workspace, definitions, "main")
+    with pytest.raises(Died):
+        Worker(workspace, activities={"Custom": lambda context: block.wait(20)}).run(run_id, die)
+    block.set()
+    assert Worker(workspace, activities={"Custom": lambda context: {}}).run(run_id) == "Succeeded"
 
 
 def test_a_run_that_keeps_being_interrupted_is_given_up(workspace: Workspace) -> None:

@@ -20,9 +20,12 @@ def check_dependencies(factory: Factory) -> Iterator[Problem]:
     for pipeline in factory.pipelines.values():
         yield from _duplicates(pipeline)
         lists: dict[int, tuple[Activity, ...]] = {}
+        names: dict[int, frozenset[str]] = {}
         for placed in placed_activities(pipeline):
-            lists.setdefault(id(placed.siblings), placed.siblings)
-            yield from _entries(pipeline, placed.activity, placed.siblings)
+            if id(placed.siblings) not in lists:
+                lists[id(placed.siblings)] = placed.siblings
+                names[id(placed.siblings)] = frozenset(sibling.name.lower() for sibling in placed.siblings)
+            yield from _entries(pipeline, placed.activity, placed.siblings, names[id(placed.siblings)])
         for siblings in lists.values():
             yield from _circle(pipeline, siblings)
 
@@ -41,8 +44,9 @@ def _duplicates(pipeline: Pipeline) -> Iterator[Problem]:
             )
 
 
-def _entries(pipeline: Pipeline, activity: Activity, siblings: Sequence[Activity]) -> Iterator[Problem]:
-    known = [sibling.name for sibling in siblings if sibling is not activity]
+def _entries(
+    pipeline: Pipeline, activity: Activity, siblings: Sequence[Activity], names: frozenset[str]
+) -> Iterator[Problem]:
     for index, raw in enumerate(as_list(activity.document.get("dependsOn"))):
         place = descend(activity.path, "dependsOn", index)
         name = as_object(raw).get("activity")
@@ -54,7 +58,8 @@ def _entries(pipeline: Pipeline, activity: Activity, siblings: Sequence[Activity
         if name.lower() == activity.name.lower():
             message = f"{activity.name!r} depends on itself."
             yield error("SelfDependency", pipeline.place, place_of_name, message, "Remove this dependency.")
-        elif name.lower() not in {one.lower() for one in known}:
+        elif name.lower() not in names:
+            known = [sibling.name for sibling in siblings if sibling is not activity]
             yield _unknown(pipeline, activity, name, known, place_of_name)
         yield from _conditions(pipeline, as_object(raw).get("dependencyConditions"), place)
 
@@ -85,14 +90,20 @@ def _circle(pipeline: Pipeline, siblings: Sequence[Activity]) -> Iterator[Proble
         index: {position[d.activity.lower()] for d in activity.depends_on if d.activity.lower() in position} - {index}
         for index, activity in enumerate(siblings)
     }
-    while True:
-        free = {index for index, needed in needs.items() if not needed & needs.keys()}
-        if not free:
-            break
-        for index in free:
-            del needs[index]
+    waiting: dict[int, list[int]] = {}
+    for index, needed in needs.items():
+        for other in needed:
+            waiting.setdefault(other, []).append(index)
+    free = [index for index, needed in needs.items() if not needed]
+    while free:
+        index = free.pop()
+        del needs[index]
+        for dependent in waiting.get(index, ()):
+            needs[dependent].discard(index)
+            if not needs[dependent]:
+                free.append(dependent)
     if needs:
-        circle = find_cycle({index: needed & needs.keys() for index, needed in needs.items()})
+        circle = find_cycle(needs)
         names = " -> ".join(repr(siblings[index].name) for index in circle)
         place = join(siblings[circle[0]].path, "dependsOn")
         message = f"These activities wait for each other: {names}."

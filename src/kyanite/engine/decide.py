@@ -109,7 +109,8 @@ def _close(turn: Turn, path: str) -> None:
 
 
 def _timers(turn: Turn) -> None:
-    for _, kind, path in list(turn.state.due_timers(turn.at)):
+    due = sorted(turn.state.due_timers(turn.at), key=lambda timer: -timer[2].count("/"))  # inner before outer
+    for _, kind, path in due:
         activity = turn.state.activities.get(path)
         if activity is None:  # dropped with its container by an earlier timer
             continue
@@ -121,7 +122,15 @@ def _timers(turn: Turn) -> None:
         elif kind.startswith("timeout"):
             stop(turn, path, "Timeout")
         else:
-            turn.end_stopped(path)
+            _give_up(turn, path)
+
+
+def _give_up(turn: Turn, path: str) -> None:
+    """What was told to stop has not ended in time; a container ends when nothing inside it is left."""
+    if turn.state.activities[path].scopes_opened:
+        drain(turn)
+    else:
+        turn.end_stopped(path)
 
 
 def _cancel(turn: Turn) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from kyanite.definitions.model import Policy
@@ -10,12 +9,13 @@ from kyanite.definitions.timespan import parse_timespan
 from kyanite.engine import events as ev
 from kyanite.engine.commands import CancelChildRun, StartActivity, StopActivity
 from kyanite.engine.control import control_activity
+from kyanite.engine.parameters import type_of
 from kyanite.engine.reports import AttemptReport, ChildReport, ProgressReport, RecoveryReport, Report
 from kyanite.engine.state import Phase
 from kyanite.engine.turn import Turn
-from kyanite.errors import ActivityError, ExpressionError, UserError
+from kyanite.errors import ActivityError, ExpressionError, KyaniteError, UserError
 from kyanite.expressions import Scope, evaluate
-from kyanite.limits import RECOVERIES_PER_RUN
+from kyanite.limits import RECOVERIES_PER_ACTIVITY
 
 Json = Any
 
@@ -35,6 +35,11 @@ def start_activity(turn: Turn, path: str) -> None:
         turn.ended(path, "Failed", error=turn.error(path, error.error_code, error.message, error.failure_type))
     except UserError as error:
         turn.ended(path, "Failed", error=turn.error(path, error.error_code, str(error)))
+    except KyaniteError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a definition nobody thought of fails its activity, not the worker
+        message = f"Defect in kyanite: {type(error).__name__}: {error}"
+        turn.ended(path, "Failed", error=turn.error(path, "InternalError", message, "SystemError"))
 
 
 restart = start_activity
@@ -49,6 +54,7 @@ def _start_attempt(turn: Turn, path: str) -> None:
         "outputs": list(definition.outputs),
         "linkedService": definition.linked_service,
     }
+    turn.later(policy.retry_interval)  # refused now rather than after the work
     data = {
         "execution": True,
         **{name: evaluate(value, scope) for name, value in references.items() if value},
@@ -58,7 +64,7 @@ def _start_attempt(turn: Turn, path: str) -> None:
         path,
         evaluate(definition.type_properties, scope),
         data=data,
-        timeout_at=turn.now + timedelta(seconds=_timeout(policy, scope)),
+        timeout_at=turn.later(_timeout(policy, scope)),
         linked_service=(definition.linked_service or {}).get("referenceName"),
     )
     turn.commands.append(StartActivity(path, activity.attempt, activity.activity_run_id))
@@ -66,7 +72,11 @@ def _start_attempt(turn: Turn, path: str) -> None:
 
 def _timeout(policy: Policy, scope: Scope) -> float:
     value = evaluate(policy.timeout, scope) if isinstance(policy.timeout, str) else policy.timeout
-    return parse_timespan(value) if isinstance(value, str) else float(value)
+    if isinstance(value, str):
+        return parse_timespan(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ActivityError(f"The policy's timeout must be a time span, not {type_of(value)}.", code="InvalidPolicy")
+    return float(value)
 
 
 def _retries(policy: Policy, scope: Scope) -> int:
@@ -144,8 +154,9 @@ def handle_report(turn: Turn, report: Report) -> None:
 
 def _recovered(turn: Turn, report: RecoveryReport) -> None:
     turn.emit(ev.ActivityRecovered(at=turn.at, path=report.path))
-    if turn.state.recoveries > RECOVERIES_PER_RUN:
-        message = f"The run was interrupted {turn.state.recoveries} times while this activity ran; it is given up."
+    recoveries = turn.state.activities[report.path].recoveries
+    if recoveries > RECOVERIES_PER_ACTIVITY:
+        message = f"The run was interrupted {recoveries} times while this activity ran; it is given up."
         turn.ended(report.path, "Failed", error=turn.error(report.path, "TooManyRecoveries", message, "SystemError"))
 
 
@@ -159,7 +170,7 @@ def _attempt_ended(turn: Turn, report: AttemptReport) -> None:
     retries = int(activity.data.get("retry", 0))
     again = status in ("Failed", "TimedOut") and report.retriable and activity.attempt < retries
     if again and turn.state.status == "InProgress":
-        retry_at = turn.now + timedelta(seconds=activity.definition.policy.retry_interval)
+        retry_at = turn.later(activity.definition.policy.retry_interval)
         turn.emit(
             ev.AttemptFailed(
                 at=turn.at,

@@ -48,6 +48,11 @@ def type_of(value: Json) -> str:
             return "Object"
 
 
+def is_true(value: Json) -> bool:
+    """A plain switch of a definition: true, also written as a text in any case."""
+    return value is True or (isinstance(value, str) and value.strip().casefold() == "true")
+
+
 def resolve_parameters(pipeline: Pipeline, given: Mapping[str, Json]) -> dict[str, Json]:
     """All parameters of a run: given values checked and converted, defaults for the rest.
 

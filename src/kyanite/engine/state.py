@@ -85,6 +85,7 @@ class ActivityState:
     due: str | None = None
     stop_reason: str | None = None
     marked_as: str | None = None
+    recoveries: int = 0
     scopes_opened: int = 0
     scopes_open: int = 0
     last_scope: ev.ScopeClosed | None = None
@@ -132,8 +133,8 @@ class RunState:
         self.agenda: dict[tuple[str, str], None] = {}
         self.timers: list[tuple[str, str, str]] = []
         self.cancel: ev.CancelRequested | None = None
-        self.recoveries = 0
         self._plans: dict[int, ScopePlan] = {}
+        self._own_lists: set[str] = set()
 
     # ---- folding
 
@@ -205,8 +206,7 @@ class RunState:
         self._move(event.path, event).output = event.output
 
     def _activity_recovered(self, event: ev.ActivityRecovered) -> None:
-        self._move(event.path, event)
-        self.recoveries += 1
+        self._move(event.path, event).recoveries += 1
 
     def _stop_requested(self, event: ev.StopRequested) -> None:
         activity = self._move(event.path, event)
@@ -264,12 +264,21 @@ class RunState:
 
     def _variable_set(self, event: ev.VariableSet) -> None:
         self.variables[event.name] = event.value
+        self._own_lists.discard(event.name)
 
     def _return_value_set(self, event: ev.ReturnValueSet) -> None:
         self.return_value = event.value
 
     def _variable_appended(self, event: ev.VariableAppended) -> None:
-        self.variables[event.name] = [*self.variables[event.name], event.value]
+        if event.name not in self._own_lists:
+            self.variables[event.name] = list(self.variables[event.name])
+            self._own_lists.add(event.name)
+        self.variables[event.name].append(event.value)
+
+    def read_variable(self, name: str) -> Json:
+        """The value of a variable for somebody who keeps it: a list that was given away is not appended to again."""
+        self._own_lists.discard(name)
+        return self.variables[name]
 
     def _scope_opened(self, event: ev.ScopeOpened) -> None:
         parent_path, branch = event.scope.rsplit("/", 1)

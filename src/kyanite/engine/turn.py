@@ -12,6 +12,7 @@ from kyanite.engine import events as ev
 from kyanite.engine.commands import Command
 from kyanite.engine.control import ClosingActivity, control_activity
 from kyanite.engine.state import ActivityState, Phase, RunState, join
+from kyanite.errors import ActivityError
 from kyanite.expressions import MISSING, Scope, evaluate
 from kyanite.limits import STOPPING_SECONDS
 
@@ -117,6 +118,13 @@ class Turn:
         error = self.timeout_error(path) if timed_out else self.cancelled_error(path)
         self.ended(path, "TimedOut" if timed_out else "Cancelled", error=error)
 
+    def later(self, seconds: float) -> datetime:
+        """A time from now; ActivityError when that is beyond the calendar."""
+        try:
+            return self.now + timedelta(seconds=seconds)
+        except OverflowError as error:
+            raise ActivityError(f"{seconds:g} seconds are longer than the calendar.", code="InvalidTemplate") from error
+
     # ---- errors as the service shapes them
 
     def error(self, path: str, code: str, message: str, failure_type: str = "UserError") -> dict[str, Json]:
@@ -146,7 +154,7 @@ class Turn:
         return Scope(
             parameters=state.queued.parameters,
             global_parameters=state.factory.global_parameters,
-            variables=state.variables,
+            variables=Variables(state),
             activities=FinishedActivities(state, path),
             pipeline=self._pipeline,
             item=item if there else MISSING,
@@ -163,6 +171,22 @@ class Turn:
             return {}
         seen = self.scope(scope)
         return {str(item.get("name")): evaluate(item.get("value"), seen) for item in definition.user_properties}
+
+
+class Variables(Mapping[str, Json]):
+    """The variables as expressions read them."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+
+    def __getitem__(self, name: str) -> Json:
+        return self._state.read_variable(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._state.variables)
+
+    def __len__(self) -> int:
+        return len(self._state.variables)
 
 
 class FinishedActivities(Mapping[str, Json]):

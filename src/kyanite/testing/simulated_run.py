@@ -65,7 +65,7 @@ def snapshot(state: RunState) -> Json:
         "agenda": list(state.agenda),
         "active": list(state.active),
         "timer": state.next_timer(),
-        "recoveries": state.recoveries,
+        "recoveries": {path: activity.recoveries for path, activity in state.activities.items()},
         "scopes": {path: (scope.waiting, scope.statuses) for path, scope in state.scopes.items()},
         "activities": {
             path: (a.phase, a.status, a.attempt, a.input, a.output, a.error, a.data, a.scopes_open, a.scopes_opened)

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from kyanite.engine import events as ev
 from kyanite.engine.commands import StartChildRun
-from kyanite.engine.parameters import resolve_parameters
+from kyanite.engine.parameters import is_true, resolve_parameters, type_of
 from kyanite.engine.reuse import reused_child
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
@@ -20,12 +20,14 @@ def start(turn: Turn, path: str) -> None:
     properties = activity.definition.type_properties
     reference = properties.get("pipeline") or {}
     pipeline = state.factory.pipelines.get(str(reference.get("referenceName", "")))
-    given = turn.evaluate(dict(properties.get("parameters") or {}), activity.scope)
+    given = turn.evaluate(properties.get("parameters") or {}, activity.scope)
+    if not isinstance(given, dict):
+        raise ActivityError(f"The parameters must be an Object, not {type_of(given)}.", code="InvalidTemplate")
     parameters = resolve_parameters(pipeline, given)
     depth = int((state.queued.parent or {}).get("depth", 0) if state.queued else 0) + 1
     if depth > NESTED_RUNS:
         raise ActivityError(f"Pipelines call each other more than {NESTED_RUNS} deep.", code="LimitExceeded")
-    wait = properties.get("waitOnCompletion") is True
+    wait = is_true(properties.get("waitOnCompletion"))
     run_id = str(uuid5(UUID(state.run_id), f"{path}#child"))
     shown = {"pipeline": reference, "parameters": given, "waitOnCompletion": wait}
     turn.started(path, shown, data={"childRunId": run_id, "wait": wait})

@@ -6,9 +6,11 @@ queues instead, and promises no order, so this is the same but for the waiting.
 
 from __future__ import annotations
 
+from typing import Any
+
 from kyanite.engine import events as ev
 from kyanite.engine.control.containers import end_by_scopes
-from kyanite.engine.parameters import type_of
+from kyanite.engine.parameters import is_true, type_of
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
 from kyanite.limits import FOREACH_BATCH_COUNT, FOREACH_BATCH_COUNT_DEFAULT, FOREACH_ITEMS
@@ -28,11 +30,23 @@ def start(turn: Turn, path: str) -> None:
         raise ActivityError(
             f"ForEach '{name}' got {len(items):,} items; {FOREACH_ITEMS:,} are the limit.", code="LimitExceeded"
         )
-    sequential = properties.get("isSequential") is True
-    batch = 1 if sequential else int(properties.get("batchCount") or FOREACH_BATCH_COUNT_DEFAULT)
-    batch = max(1, min(batch, FOREACH_BATCH_COUNT))
+    batch = 1 if is_true(properties.get("isSequential")) else _batch_count(name, properties.get("batchCount"))
     turn.started(path, {"itemsCount": len(items), "batchCount": batch}, data={"items": items, "batch": batch})
     step(turn, path)
+
+
+def _batch_count(name: str, value: Any) -> int:
+    if value is None:
+        return FOREACH_BATCH_COUNT_DEFAULT
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ActivityError(
+            f"The batchCount of ForEach '{name}' must be a whole number from 1 to {FOREACH_BATCH_COUNT}; "
+            "it is never an expression.",
+            code="InvalidTemplate",
+        )
+    return min(value, FOREACH_BATCH_COUNT)
 
 
 def step(turn: Turn, path: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kyanite.engine import events as ev
-from kyanite.engine.parameters import check_variable_value, variable_name
+from kyanite.engine.parameters import check_variable_value, is_true, variable_name
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
 
@@ -16,7 +16,7 @@ def start(turn: Turn, path: str) -> None:
     """Evaluate, check against the declared type, set; all in one decision."""
     activity = turn.state.activities[path]
     properties = activity.definition.type_properties
-    if properties.get("setSystemVariable") is True:
+    if is_true(properties.get("setSystemVariable")):
         _set_return_value(turn, path)
         return
     name = variable_name(turn.state.pipeline, properties.get("variableName"))

@@ -5,7 +5,6 @@ The body runs before the first test. A failing activity inside does not end the 
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from kyanite.definitions.timespan import parse_timespan
@@ -29,8 +28,7 @@ def start(turn: Turn, path: str) -> None:
             f"The timeout of Until '{activity.definition.name}' must be a String, not {type_of(timeout)}.",
             code="InvalidTemplate",
         )
-    due = turn.now + timedelta(seconds=parse_timespan(timeout))
-    turn.started(path, {"timeout": timeout}, due=due)
+    turn.started(path, {"timeout": timeout}, due=turn.later(parse_timespan(timeout)))
     turn.emit(ev.ScopeOpened(at=turn.at, scope=f"{path}/0"))
 
 

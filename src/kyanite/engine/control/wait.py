@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from kyanite.engine.parameters import type_of
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
@@ -21,11 +19,7 @@ def start(turn: Turn, path: str) -> None:
             f"waitTimeInSeconds of Wait '{activity.definition.name}' must be an integer of at least 1, not {shown}.",
             code="InvalidTemplate",
         )
-    try:
-        due = turn.now + timedelta(seconds=seconds)
-    except OverflowError as error:
-        raise ActivityError(f"{seconds} seconds are longer than the calendar.", code="InvalidTemplate") from error
-    turn.started(path, {"waitTimeInSeconds": seconds}, due=due)
+    turn.started(path, {"waitTimeInSeconds": seconds}, due=turn.later(seconds))
 
 
 def step(turn: Turn, path: str) -> None:
