@@ -132,7 +132,11 @@ def deploy_folder(session: Session, folder: Path, name: str | None) -> None:
         session.print_json({"factory": factory.name, "warnings": [problem_json(problem) for problem in problems]})
         return
     show_problems(session, problems, err=True)
-    session.echo(f"factory  {visible(factory.name)}  deployed")
+    errors = sum(problem.severity == "error" for problem in problems)
+    note = (
+        f" with {errors} error{'' if errors == 1 else 's'}: what they touch is refused when it runs" if errors else ""
+    )
+    session.echo(f"factory  {visible(factory.name)}  deployed{note}")
     _show_next(session, [factory.name])
 
 

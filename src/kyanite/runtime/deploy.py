@@ -58,6 +58,9 @@ def deploy(
     evaluated = evaluate_template(template, parameters, environment)
     workspace.vault.register(named_by_value(evaluated.secure_values))
     _refuse_unknown(evaluated.resources)
+    for resource in evaluated.resources:
+        if resource.type.casefold() == f"{BATCH}/pools":
+            pool_from_arm(resource.name.rsplit("/", 1)[-1], resource.properties)
     factories = factories_of(evaluated)
     for resource in evaluated.resources:
         apply = _APPLY.get(resource.type.casefold())

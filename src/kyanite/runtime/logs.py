@@ -9,6 +9,7 @@ from typing import Any
 from kyanite.activities.custom import task_place
 from kyanite.definitions.load import from_snapshot
 from kyanite.errors import BatchError, NotFoundError
+from kyanite.limits import TASK_OUTPUT_READ_BYTES
 from kyanite.runtime.workspace import Workspace
 
 Json = Any
@@ -48,8 +49,19 @@ def task_logs(workspace: Workspace, run_id: str, activity: str | None = None) ->
         account, job = task_place(factory, body.get("data", {}).get("linkedService") or {})
         task = body["activityRunId"]
         for file in LOGS:
-            try:
-                content = workspace.batch.read_file(account, job, task, file)
-            except (BatchError, NotFoundError):
-                continue
-            yield Log(name, task, file, workspace.vault.mask(content.decode("utf-8", errors="replace")))
+            content = _whole_file(workspace, account, job, task, file)
+            if content is not None:
+                yield Log(name, task, file, workspace.vault.mask(content.decode("utf-8", errors="replace")))
+
+
+def _whole_file(workspace: Workspace, account: str, job: str, task: str, file: str) -> bytes | None:
+    """A file of a task, read piece by piece; None when it is not there."""
+    content = bytearray()
+    while True:
+        try:
+            piece = workspace.batch.read_file(account, job, task, file, len(content))
+        except (BatchError, NotFoundError):
+            return bytes(content) if content else None
+        content += piece
+        if len(piece) < TASK_OUTPUT_READ_BYTES:
+            return bytes(content)

@@ -138,3 +138,59 @@ def test_every_event_survives_the_wire(kind: str) -> None:
     wire = ev.to_wire(event)
     assert wire["kind"] == kind
     assert ev.from_wire(kind, wire["at"], {k: v for k, v in wire.items() if k not in ("kind", "at")}) == event
+
+
+HUGE = "99999999.00:00:00"
+UNTIL = {"expression": {"value": "@equals(1,2)", "type": "Expression"}, "activities": [], "timeout": HUGE}
+CALL = {"pipeline": {"referenceName": "main", "type": "PipelineReference"}, "parameters": "@string('x')"}
+
+
+@pytest.mark.parametrize(
+    ("activity", "shown"),
+    [
+        ({"type": "ForEach", "typeProperties": {"items": [1], "batchCount": "abc", "activities": []}}, "batchCount"),
+        (
+            {"type": "ForEach", "typeProperties": {"items": [1], "batchCount": "@int('3')", "activities": []}},
+            "batchCount",
+        ),
+        ({"type": "Until", "typeProperties": UNTIL}, "longer than the calendar"),
+        ({"type": "Wait", "typeProperties": {"waitTimeInSeconds": 10**15}}, "longer than the calendar"),
+        ({"type": "Custom", "policy": {"timeout": HUGE}, "typeProperties": {}}, "longer than the calendar"),
+        (
+            {"type": "Custom", "policy": {"retryIntervalInSeconds": 10**14}, "typeProperties": {}},
+            "longer than the calendar",
+        ),
+        ({"type": "Custom", "policy": {"timeout": "@createArray(1)"}, "typeProperties": {}}, "not Array"),
+        ({"type": "ExecutePipeline", "typeProperties": CALL}, "must be an Object, not String"),
+    ],
+)
+def test_odd_definitions_fail_their_activity_and_nothing_else(activity: dict, shown: str) -> None:
+    state = run(pipeline({"name": "Odd", **activity}, custom("Other")))
+    assert state.status == "Failed" and shown in state.message
+    assert state.activities["Other"].status == "Succeeded"
+
+
+@pytest.mark.parametrize("value", [True, "true", "True "])
+def test_a_switch_may_be_written_as_a_text(value: object) -> None:
+    loop = {"items": [1, 2, 3], "isSequential": value, "activities": [custom("Inner")]}
+    simulation = Simulation([pipeline({"name": "Loop", "type": "ForEach", "typeProperties": loop})])
+    assert simulation.start("main").state.status == "Succeeded"
+    open_at_once = most = 0
+    for event in simulation.main.log:
+        open_at_once += isinstance(event, ev.ScopeOpened) - isinstance(event, ev.ScopeClosed)
+        most = max(most, open_at_once)
+    assert most == 1
+
+
+def test_a_list_that_was_given_away_is_not_appended_to() -> None:
+    grow = {"name": "Grow", "type": "AppendVariable", "typeProperties": {"variableName": "a", "value": "two"}}
+    begin = {"name": "Begin", "type": "AppendVariable", "typeProperties": {"variableName": "a", "value": "one"}}
+    properties = {"variables": {"a": {"type": "Array"}, "b": {"type": "Array"}}}
+    document = pipeline(
+        begin,
+        set_variable("Copy", "@variables('a')", "b", dependsOn=after("Begin")),
+        {**grow, "dependsOn": after("Copy")},
+    )
+    document["properties"] |= properties
+    state = run(document)
+    assert state.variables == {"a": ["one", "two"], "b": ["one"]}
