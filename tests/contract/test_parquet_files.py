@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,13 +54,17 @@ def wide_table(rows: int, seed: int) -> pa.Table:
     )
 
 
-@pytest.fixture
-def files(tmp_path):
-    paths = []
-    for number in range(3):
-        paths.append(tmp_path / f"in-{number}.parquet")
-        pq.write_table(wide_table(40_000, number), paths[-1], row_group_size=25_000)
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory):
+    paths = [tmp_path_factory.mktemp("originals") / f"in-{number}.parquet" for number in range(3)]
+    for number, path in enumerate(paths):
+        pq.write_table(wide_table(40_000, number), path, row_group_size=25_000)
     return paths
+
+
+@pytest.fixture
+def files(originals, tmp_path):
+    return [Path(shutil.copy(path, tmp_path)) for path in originals]
 
 
 def test_merge_then_split_gives_the_rows_back_in_equal_parts(files, tmp_path):

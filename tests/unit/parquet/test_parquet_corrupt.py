@@ -114,11 +114,11 @@ def refused_or_done(data):
 
 
 def test_mutated_files_give_only_our_errors():
-    for data in mutations(150):
+    for data in mutations(100):
         refused_or_done(data)
 
 
 @pytest.mark.slow
 def test_many_mutated_files_give_only_our_errors():
-    for data in mutations(10_000):
+    for data in mutations(3_000):
         refused_or_done(data)

@@ -42,7 +42,7 @@ def merged(files, **calls):
     return result, out.getvalue()
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(
     st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=4, unique=True),
     st.lists(st.tuples(st.integers(0, 120), OPTIONS), min_size=1, max_size=4),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kyanite.parquet.plan import Group, Planner, Steps, linear_steps, steps_of_columns
@@ -32,6 +32,7 @@ def size_of(part, groups, fixed=0.0):
     return total
 
 
+@settings(max_examples=40)
 @given(GROUPS, st.integers(1, 60_000), st.integers(0, 300), st.integers(0, 200), st.data())
 def test_parts_by_bytes_hold_every_row_once_in_order(groups, capacity, base, fixed, data):
     planner = planner_of(groups, base, fixed)
@@ -47,6 +48,7 @@ def test_parts_by_bytes_hold_every_row_once_in_order(groups, capacity, base, fix
         assert rows == 1 or base + size_of(part, groups, fixed) <= capacity * 1.000001
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(20, 400), st.integers(2, 9))
 def test_uniform_rows_give_the_fewest_and_equal_parts(count, rows, parts):
     groups = [Group(rows, rows * 100)] * count
@@ -58,6 +60,7 @@ def test_uniform_rows_give_the_fewest_and_equal_parts(count, rows, parts):
     assert max(sizes) - min(sizes) <= 100 * len(sizes) + 200
 
 
+@settings(max_examples=40)
 @given(GROUPS, st.integers(1, 60))
 def test_a_number_of_parts_is_kept_unless_rows_are_fewer(groups, count):
     planned = planner_of(groups).by_parts(count)
@@ -65,6 +68,7 @@ def test_a_number_of_parts_is_kept_unless_rows_are_fewer(groups, count):
     assert len(planned) == min(count, sum(group.rows for group in groups))
 
 
+@settings(max_examples=40)
 @given(GROUPS, st.integers(1, 700))
 def test_a_number_of_rows_is_exact(groups, count):
     planned = planner_of(groups).by_rows(count)
@@ -89,6 +93,7 @@ def test_a_row_above_the_capacity_is_a_part_alone():
     ]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 999)), max_size=9), min_size=1, max_size=4))
 def test_page_tables_add_up(columns):
     rows = max(sum(page[0] for page in pages) for pages in columns)
@@ -136,6 +141,7 @@ def fewest_parts(groups, steps, base, capacity):
     return best[-1]
 
 
+@settings(max_examples=40)
 @given(TINY, st.integers(0, 20), st.integers(0, 9), st.integers(0, 40), st.integers(5, 200), st.data())
 def test_no_plan_has_fewer_parts(sizes, base, fixed, dictionary, capacity, data):
     groups, steps = [], []
@@ -147,6 +153,7 @@ def test_no_plan_has_fewer_parts(sizes, base, fixed, dictionary, capacity, data)
     assert len(planned) == fewest_parts(groups, steps, base, capacity + 1e-6)
 
 
+@settings(max_examples=40)
 @given(st.integers(2, 30), st.integers(50, 300), st.floats(0.03, 0.9))
 def test_parts_are_as_few_as_the_bytes_allow_and_equal(count, rows, share):
     groups = [Group(rows, rows * 100)] * count
@@ -158,6 +165,7 @@ def test_parts_are_as_few_as_the_bytes_allow_and_equal(count, rows, share):
     assert max(sizes) - min(sizes) <= 100 * len(sizes) + 200
 
 
+@settings(max_examples=40)
 @given(st.integers(2, 12), st.integers(100, 400), st.integers(3, 40), st.integers(2, 9))
 def test_cuts_snap_to_page_boundaries_nearby(count, rows, page, parts):
     group = Group(rows, rows * 100)

@@ -36,7 +36,7 @@ def many_groups(columns, groups, seed=0, **options):
     return out.getvalue()
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(
     st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=6, unique=True),
     st.integers(LEARN_FROM + 10, 90),

@@ -19,7 +19,7 @@ DATA = written(table_of(NAMES, 3000), row_group_size=700, data_page_size=900)
 ENCODED = with_codec(written(table_of(NAMES, 900), compression="lz4", row_group_size=300), 3)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     st.integers(1, 900),
     st.sampled_from([{"parts": 4}, {"rows": 333}, {"max_bytes": 9000}, {"max_bytes": 30_000}]),

@@ -37,6 +37,7 @@ FIELDS = st.recursive(
 STRUCTS = st.dictionaries(st.integers(1, 32000), FIELDS, max_size=8)
 
 
+@settings(max_examples=40)
 @given(STRUCTS)
 def test_any_struct_survives_a_round_trip(struct):
     data = thrift.encode(struct)
@@ -44,7 +45,7 @@ def test_any_struct_survives_a_round_trip(struct):
     assert thrift.decode(b"xx" + data + b"yy", 2) == (struct, len(data) + 2)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(STRUCTS)
 def test_every_truncation_is_noticed(struct):
     data = thrift.encode(struct)
