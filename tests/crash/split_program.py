@@ -15,6 +15,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -41,13 +42,15 @@ class Steps:
     def __init__(self, stop: int) -> None:
         self.stop = stop
         self.done = 0
+        self.lock = threading.Lock()  # parts are completed in another thread
         self.complete: list[int] = []
 
     def counted(self, real: Callable) -> Callable:
         def call(*args: object, **named: object) -> object:
-            self.done += 1
-            if self.done == self.stop:
-                os.kill(os.getpid(), signal.SIGKILL)
+            with self.lock:
+                self.done += 1
+                if self.done == self.stop:
+                    os.kill(os.getpid(), signal.SIGKILL)
             return real(*args, **named)
 
         return call
@@ -61,13 +64,13 @@ class Steps:
             setattr(store, name, self.counted(getattr(store, name)))
         open_writer = store.open_writer
         store.open_writer = lambda *args, **named: Upload(open_writer(*args, **named), self)
-        commit = split_writer.PartWriter.commit
+        finish = split_writer.PartWriter._finish
 
         def noted(writer: split_writer.PartWriter) -> None:
             self.complete.append(self.done + 1)
-            commit(writer)
+            finish(writer)
 
-        split_writer.PartWriter.commit = noted
+        split_writer.PartWriter._finish = noted
 
 
 class Upload:

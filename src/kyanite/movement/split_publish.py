@@ -63,6 +63,7 @@ class PartSet:
     def __init__(self, files: _Files, publish: Callable[[Manifest], None]) -> None:
         self._files = files
         self.publish = publish
+        self.shows_files = not isinstance(files, UploadSet)  # what is written can be read before its commit
 
     def open(self, name: str) -> Writer:
         """A part; its `commit` completes it."""

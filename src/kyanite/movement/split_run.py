@@ -11,7 +11,7 @@ from kyanite.movement.part_names import PartNaming
 from kyanite.movement.split_inputs import InputFile
 from kyanite.movement.split_model import Options
 from kyanite.movement.split_publish import PartSet
-from kyanite.movement.split_writer import Checksum, PartWriter
+from kyanite.movement.split_writer import Checksum, Finisher, PartWriter
 from kyanite.parquet import Part, PlannedPart, Source
 from kyanite.parquet import plan as plan_parquet
 from kyanite.parquet import split as split_parquet
@@ -68,20 +68,31 @@ def run_group(
     sources = [file.source for file in files]
     checksums: dict[str, str | None] = {}
 
-    def open_writer(name: str) -> PartWriter:
-        return PartWriter(files_out.open(name), Checksum(options.checksum), lambda text: checksums.update({name: text}))
+    opened: set[str] = set()
 
-    result = split_parquet(
-        sources,
-        open_writer,
-        max_bytes=options.max_bytes,
-        parts=options.parts,
-        rows=options.rows,
-        name=naming.name,
-        staged=True,
-        workers=options.workers or 1,
-        progress=progress,
-    )
+    def open_writer(name: str) -> PartWriter:
+        def committed(text: str | None) -> None:
+            checksums[name] = text
+
+        if name in opened:  # planned anew: the older one of this name must be complete to be replaced
+            finisher.wait()
+        opened.add(name)
+        checksum = Checksum(options.checksum)
+        return PartWriter(files_out.open(name), checksum, committed, finisher, readable=files_out.shows_files)
+
+    with Finisher() as finisher:
+        result = split_parquet(
+            sources,
+            open_writer,
+            max_bytes=options.max_bytes,
+            parts=options.parts,
+            rows=options.rows,
+            name=naming.name,
+            staged=True,
+            workers=options.workers or 1,
+            progress=progress,
+        )
+        finisher.wait()
     if result.rows_in != result.rows_out or set(checksums) != {part.name for part in result.parts}:
         raise InvariantError(f"{result.rows_out} rows were written of {result.rows_in}; nothing is shown.")
     if options.verify == "deep":

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import zlib
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
 from kyanite.connections import Connection, Writer
 from kyanite.errors import StorageError
 from kyanite.storage.model import join
+
+PIECE_BYTES = 1024 * 1024
 
 
 class Checksum:
@@ -28,6 +33,11 @@ class Checksum:
             self._crc = zlib.crc32(data, self._crc)
 
     @property
+    def is_taken(self) -> bool:
+        """Whether there is one at all."""
+        return self._kind != "none"
+
+    @property
     def text(self) -> str | None:
         """`crc32:` or `sha256:` and the digits."""
         if self._hash is not None:
@@ -35,17 +45,62 @@ class Checksum:
         return f"crc32:{self._crc:08x}" if self._kind == "fast" else None
 
 
-class PartWriter:
-    """A part's file: passes everything on, and tells `committed` the checksum once the part is complete."""
+class Finisher:
+    """Completes parts - checksum and the wait for the disk - while the next ones are written.
 
-    def __init__(self, writer: Writer, checksum: Checksum, committed: Callable[[str | None], None]) -> None:
+    A context; leaving it waits. The first error is raised by the next `submit` or by `wait`.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._pending: deque[Future[None]] = deque()
+        self._lock = threading.Lock()  # parts may be written in several threads
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Do the work soon; waits while more than one part is pending, so that few files are open."""
+        with self._lock:
+            while len(self._pending) > 1:
+                self._pending.popleft().result()
+            self._pending.append(self._pool.submit(work))
+
+    def wait(self) -> None:
+        """Until everything is done."""
+        with self._lock:
+            while self._pending:
+                self._pending.popleft().result()
+
+    def __enter__(self) -> Finisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True)
+
+
+class PartWriter:
+    """A part's file: passes everything on, and tells `committed` the checksum once the part is complete.
+
+    The checksum is taken from what the place holds; where it shows nothing before the commit, from what is written.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        checksum: Checksum,
+        committed: Callable[[str | None], None],
+        finisher: Finisher,
+        *,
+        readable: bool,
+    ) -> None:
         self._writer = writer
         self._checksum = checksum
         self._committed = committed
+        self._finisher = finisher
+        self._readable = readable
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append bytes; how many these were."""
-        self._checksum.update(data)
+        if not self._readable:
+            self._checksum.update(data)
         return self._writer.write(data)
 
     def tell(self) -> int:
@@ -57,8 +112,20 @@ class PartWriter:
         return self._writer.read_back()
 
     def commit(self) -> None:
-        """Complete the part."""
-        self._writer.commit()
+        """Complete the part, soon."""
+        self._finisher.submit(self._finish)
+
+    def _finish(self) -> None:
+        try:
+            file = self._writer.read_back() if self._readable and self._checksum.is_taken else None
+            if file is not None:
+                with file:
+                    while piece := file.read(PIECE_BYTES):
+                        self._checksum.update(piece)
+            self._writer.commit()
+        except BaseException:
+            self._writer.abort()
+            raise
         self._committed(self._checksum.text)
 
     def abort(self) -> None:
