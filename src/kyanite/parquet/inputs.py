@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from kyanite.parquet.codecs import check_codec
 from kyanite.parquet.footer import Footer, RowGroup, read_footer
 from kyanite.parquet.model import Source
-from kyanite.parquet.page_cut import CODECS, NotCuttable
 from kyanite.parquet.pages import PageTable, page_tables
 from kyanite.parquet.reencode import rewrite_row_group, rewritten_footer
 from kyanite.parquet.thrift import number_of
@@ -99,8 +99,7 @@ class Inputs:
         if tables is None:
             file, footer, group = self.where(place)
             for chunk in group.chunks:
-                if chunk.codec not in CODECS:
-                    raise NotCuttable(f"Pages compressed with codec {chunk.codec} are not cut.")
+                check_codec(chunk.codec)
             tables = page_tables(file, footer, group)
         self._tables[place] = tables
         if len(self._tables) > KEPT_TABLES:

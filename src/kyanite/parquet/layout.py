@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kyanite.errors import UnsupportedError
+from kyanite.parquet.codecs import NotCuttable
 from kyanite.parquet.footer import RowGroup
 from kyanite.parquet.inputs import Inputs, Place
-from kyanite.parquet.page_cut import NotCuttable
 from kyanite.parquet.pages import Page, row_steps, steps_of_tables
 from kyanite.parquet.plan import Group, Part, Piece, Planner, Steps, linear_steps
 from kyanite.parquet.split_plan import CUT, ENCODED, RAW, PlannedPiece

@@ -6,9 +6,9 @@ import struct as packing
 import zlib
 from dataclasses import dataclass
 
-from kyanite import limits
-from kyanite.errors import DataError, UnsupportedError
+from kyanite.errors import DataError
 from kyanite.parquet import delta, hybrid
+from kyanite.parquet.codecs import NotCuttable, compress, decompress
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.thrift import FALSE, I32, STRUCT, TRUE, Struct, encode, number_of, struct_of
 
@@ -29,11 +29,6 @@ CUT_ENCODINGS = {
     RLE_DICTIONARY: ANY_TYPE,
     BYTE_STREAM_SPLIT: (INT32, INT64, INT96, FLOAT, DOUBLE, FIXED),
 }
-CODECS = {0: None, 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
-
-
-class NotCuttable(UnsupportedError):
-    """The page cannot be cut as it is: its row group has to be encoded anew first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +77,6 @@ def check_cuttable(header: Struct, leaf: Leaf) -> None:
     encoding = encoding_of(header)
     if leaf.type not in CUT_ENCODINGS.get(encoding, ()):
         raise NotCuttable(f"Pages with encoding {encoding} are not cut.")
-
-
-def decompress(data: bytes, size: int, codec: int) -> bytes:
-    """The data decompressed to `size` bytes."""
-    import pyarrow as pa
-
-    if codec not in CODECS:
-        raise NotCuttable(f"Pages compressed with codec {codec} are not cut.")
-    if not 0 <= size <= limits.PARQUET_PAGE_BYTES:
-        raise DataError(f"A page claims {size} bytes decompressed; up to {limits.PARQUET_PAGE_BYTES} are read.")
-    name = CODECS[codec]
-    if name is None:
-        return data
-    try:
-        raw = pa.Codec(name).decompress(data, size, asbytes=True)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"A page cannot be decompressed: {error}") from error
-    return bytes(raw)
-
-
-def _compress(data: bytes, codec: int) -> bytes:
-    import pyarrow as pa
-
-    name = CODECS[codec]
-    return data if name is None else bytes(pa.Codec(name).compress(data, asbytes=True))
 
 
 def open_body(header: Struct, body: bytes, leaf: Leaf, codec: int) -> Body:
@@ -201,14 +171,14 @@ def _page_v1(header: Struct, body: Body, leaf: Leaf, codec: int, values: int) ->
     raw += body.values
     head = {number: value for number, value in data_header(header).items() if number != 5}
     head[1] = (I32, values)
-    return _finished({**header, 5: (STRUCT, head)}, _compress(raw, codec), len(raw))
+    return _finished({**header, 5: (STRUCT, head)}, compress(raw, codec), len(raw))
 
 
 def _page_v2(header: Struct, body: Body, codec: int, values: int, nulls: int, rows: int) -> tuple[bytes, int]:
     head = {number: value for number, value in data_header(header).items() if number != 8}
     packed = body.values
     if packed and head.get(7, (TRUE, True))[1]:
-        packed = _compress(packed, codec)
+        packed = compress(packed, codec)
     else:
         head[7] = (FALSE, False)
     head[1], head[2], head[3] = (I32, values), (I32, nulls), (I32, rows)

@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import BinaryIO
 
 from kyanite.errors import DataError
+from kyanite.parquet.codecs import NotCuttable
 from kyanite.parquet.footer import Chunk, Footer, RowGroup, naming, read_exactly
 from kyanite.parquet.page_cut import (
     BYTE_ARRAY,
@@ -16,7 +17,6 @@ from kyanite.parquet.page_cut import (
     DATA_PAGE_V2,
     DICTIONARY,
     PLAIN,
-    NotCuttable,
     check_cuttable,
     data_header,
     encoding_of,

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from kyanite.parquet.codecs import decompress
 from kyanite.parquet.footer import Chunk, Footer, RowGroup, naming, read_exactly
-from kyanite.parquet.page_cut import DICTIONARY, CutPage, cut_page, decompress
+from kyanite.parquet.page_cut import DICTIONARY, CutPage, cut_page
 from kyanite.parquet.pages import DICTIONARY_PAGE, Page, PageTable
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import Summary, column_index_of, fold, indexed_summaries, statistics_of

@@ -24,6 +24,7 @@ from parquet_files import (
 
 from kyanite.errors import ActivityError, DataError, ParameterError
 from kyanite.parquet import split
+from kyanite.parquet.codecs import CODECS, compress, decompress
 from kyanite.parquet.thrift import decode, structs_of
 
 OPTIONS = st.fixed_dictionaries(
@@ -331,10 +332,29 @@ class TestNothingIsCommittedOnFailure:
         self.fails(folder, DataError, [shrinking])
 
 
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_old_lz4_pages_are_cut_and_keep_their_codec(version):
+    """pyarrow reads bare LZ4 blocks under codec 5 and, as in the pages made anew, Hadoop's framing."""
+    data = with_codec(written(table_of(["key", "text", "list"], 900), compression="lz4", data_page_version=version), 5)
+    result, parts = split_all(data, rows=170)
+    check(data, result, parts)
+    assert result.encoded.row_groups == 0
+    again, reparts = split_all(parts, rows=77)
+    assert again.encoded.row_groups == 0
+    assert joined(reparts).equals(read(data))
+    assert decompress(compress(b"text" * 9, 5) + compress(b"more", 5), 40, 5) == b"text" * 9 + b"more"
+    with pytest.raises(DataError):
+        decompress(b"\0\0\0\x09\0\0\0\x02ab", 9, 5)
+
+
 class TestRowGroupsThatCannotBeCut:
     """They are encoded anew when a cut hits them; the others are still copied."""
 
     NAMES = ("key", "text", "price", "list", "deep", "flag")
+
+    @pytest.fixture(autouse=True)
+    def old_lz4_is_not_cut(self, monkeypatch):
+        monkeypatch.delitem(CODECS, 5)
 
     def test_a_codec_that_is_not_cut(self):
         hadoop_lz4 = 5  # pyarrow reads plain LZ4 blocks under it too

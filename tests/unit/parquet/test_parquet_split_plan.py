@@ -9,14 +9,13 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parquet_files import Folder, MemoryWriter, joined, read, source, split_all, table_of, with_codec, written
+from parquet_files import Folder, MemoryWriter, joined, read, source, split_all, table_of, written
 
 from kyanite.errors import ActivityError, DataError, ParameterError
 from kyanite.parquet import PlannedPart, SplitPlan, plan, split, write_part
 
 NAMES = ["key", "text", "kind", "list"]
 DATA = written(table_of(NAMES, 3000), row_group_size=700, data_page_size=900)
-ENCODED = with_codec(written(table_of(NAMES, 900), compression="lz4", row_group_size=300), 3)
 
 
 @settings(max_examples=8)
