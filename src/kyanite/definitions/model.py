@@ -21,6 +21,8 @@ from kyanite.definitions.activity import (
 )
 from kyanite.definitions.names import Names
 from kyanite.definitions.problem import Problem
+from kyanite.definitions.timespan import parse_timespan
+from kyanite.errors import DefinitionError
 from kyanite.expressions.scope import MISSING, Missing
 
 __all__ = [
@@ -159,6 +161,16 @@ class Pipeline(Resource):
         """How many runs may be in progress at once; None is no cap."""
         value = self.properties.get("concurrency")
         return value if isinstance(value, int) and not isinstance(value, bool) and value >= 1 else None
+
+    @property
+    def elapsed_time_seconds(self) -> float | None:
+        """After how long a run counts as taking too long (`policy.elapsedTimeMetric.duration`); None is never."""
+        metric = as_object(as_object(self.properties.get("policy")).get("elapsedTimeMetric"))
+        duration = metric.get("duration")
+        try:
+            return parse_timespan(duration) if isinstance(duration, str) else None
+        except DefinitionError:
+            return None  # reported by the check
 
     def walk(self) -> Iterator[Activity]:
         """Every activity, inner ones included, outer before inner."""

@@ -13,7 +13,7 @@ from kyanite.engine.execution import drain, handle_report, restart, start_activi
 from kyanite.engine.reports import Report
 from kyanite.engine.reuse import reused_outcome
 from kyanite.engine.scopes import deciding_failure, may_run
-from kyanite.engine.state import ROOT, Phase, RunState
+from kyanite.engine.state import ELAPSED, ROOT, Phase, RunState
 from kyanite.engine.turn import Turn
 from kyanite.limits import DECISION_EVENTS
 
@@ -111,6 +111,9 @@ def _close(turn: Turn, path: str) -> None:
 def _timers(turn: Turn) -> None:
     due = sorted(turn.state.due_timers(turn.at), key=lambda timer: -timer[2].count("/"))  # inner before outer
     for _, kind, path in due:
+        if kind == ELAPSED:
+            turn.emit(ev.ElapsedTimeExceeded(at=turn.at, seconds=turn.state.pipeline.elapsed_time_seconds or 0))
+            continue
         activity = turn.state.activities.get(path)
         if activity is None:  # dropped with its container by an earlier timer
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kyanite.errors import StateError
@@ -19,6 +19,14 @@ Json = Any
 def utc_text(moment: datetime) -> str:
     """An aware time as the log writes it: `2026-01-31T06:00:00.000000Z`."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def utc_later(text: str, seconds: float) -> str:
+    """The time so many seconds after a time, both as the log writes them; the end of the calendar at the latest."""
+    try:
+        return utc_text(utc_time(text) + timedelta(seconds=seconds))
+    except OverflowError:
+        return utc_text(datetime.max.replace(tzinfo=UTC))
 
 
 def utc_time(text: str) -> datetime:
@@ -53,6 +61,13 @@ class RunQueued(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
     """The run left the queue; its root activities may start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElapsedTimeExceeded(Event):
+    """The run takes longer than its pipeline's `elapsedTimeMetric` says (seconds); it goes on, somebody may look."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +241,7 @@ KINDS: dict[str, type[Event]] = {
         ActivityStarted,
         AttemptFailed,
         CancelRequested,
+        ElapsedTimeExceeded,
         ReturnValueSet,
         RunEnded,
         RunQueued,

@@ -21,6 +21,7 @@ from kyanite.errors import InvariantError
 
 Json = Any
 ROOT = ""
+ELAPSED = "elapsed"
 
 
 class Phase(StrEnum):
@@ -133,6 +134,7 @@ class RunState:
         self.agenda: dict[tuple[str, str], None] = {}
         self.timers: list[tuple[str, str, str]] = []
         self.cancel: ev.CancelRequested | None = None
+        self.elapsed_time_exceeded = False
         self._plans: dict[int, ScopePlan] = {}
         self._own_lists: set[str] = set()
 
@@ -174,7 +176,13 @@ class RunState:
     def _run_started(self, event: ev.RunStarted) -> None:
         self._move_run(event)
         self.started_at = event.at
+        seconds = self.pipeline.elapsed_time_seconds
+        if seconds is not None:
+            self._remember(ev.utc_later(event.at, seconds), ELAPSED, ROOT)
         self._open(ROOT, self.pipeline.activities, None)
+
+    def _elapsed_time_exceeded(self, event: ev.ElapsedTimeExceeded) -> None:
+        self.elapsed_time_exceeded = True
 
     def _run_ended(self, event: ev.RunEnded) -> None:
         self._move_run(event, event.status)
@@ -363,6 +371,8 @@ class RunState:
     def timer_holds(self, timer: tuple[str, str, str]) -> bool:
         """Whether what a timer was set for still stands."""
         at, kind, path = timer
+        if kind == ELAPSED:
+            return not self.over and not self.elapsed_time_exceeded
         activity = self.activities.get(path)
         if activity is None or activity.phase in (Phase.PENDING, Phase.ENDED):
             return False
@@ -410,6 +420,7 @@ _FOLD: Mapping[type[ev.Event], Callable[[RunState, Any], None]] = {
     ev.ActivityStarted: RunState._activity_started,
     ev.AttemptFailed: RunState._attempt_failed,
     ev.CancelRequested: RunState._cancel_requested,
+    ev.ElapsedTimeExceeded: RunState._elapsed_time_exceeded,
     ev.ReturnValueSet: RunState._return_value_set,
     ev.RunEnded: RunState._run_ended,
     ev.RunQueued: RunState._run_queued,

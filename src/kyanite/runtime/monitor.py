@@ -30,7 +30,11 @@ def pipeline_run(workspace: Workspace, run_id: str) -> dict[str, Json]:
     summary = workspace.store.summary(run_id)
     if summary is None:
         raise NotFoundError(f"There is no run {run_id}.", cure="`kyanite runs list` shows the runs.")
-    return _pipeline_run(summary)
+    run = _pipeline_run(summary)
+    exceeded = [event for event in workspace.store.history(run_id) if event.kind == "ElapsedTimeExceeded"]
+    if exceeded:
+        run["elapsedTimeExceeded"] = {"at": _wire_time(exceeded[0].at), "seconds": exceeded[0].body["seconds"]}
+    return run
 
 
 def activity_runs(workspace: Workspace, run_id: str, *, include_skipped: bool = False) -> list[dict[str, Json]]:

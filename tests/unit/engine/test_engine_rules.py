@@ -194,3 +194,15 @@ def test_a_list_that_was_given_away_is_not_appended_to() -> None:
     document["properties"] |= properties
     state = run(document)
     assert state.variables == {"a": ["one", "two"], "b": ["one"]}
+
+
+def test_a_run_that_takes_long_is_noted_and_goes_on() -> None:
+    wait = {"name": "W", "type": "Wait", "typeProperties": {"waitTimeInSeconds": 700}}
+    metric = {"elapsedTimeMetric": {"duration": "0.00:10:00"}}
+    simulation = Simulation([pipeline(wait, policy=metric)])
+    assert simulation.start("main").state.status == "Succeeded"
+    (noted,) = [event for event in simulation.main.log if isinstance(event, ev.ElapsedTimeExceeded)]
+    assert (noted.seconds, noted.at) == (600, "2026-01-01T00:10:00.000000Z")
+    quick = Simulation([pipeline(custom("A"), policy=metric)])
+    quick.start("main")
+    assert not any(isinstance(event, ev.ElapsedTimeExceeded) for event in quick.main.log)
