@@ -15,7 +15,7 @@ from kyanite.parquet.split_plan import CUT, ENCODED, RAW, PlannedPiece
 from kyanite.parquet.thrift import LIST, STRUCT, encode, number_of
 
 TAIL_BYTES = 16  # magic at both ends, footer length, longer numbers
-SNAP_SHARE = 0.05  # of the dictionary limit: 0.25 % of a part
+SNAP_SHARE = 0.02  # of the dictionary limit: 0.1 % of a part, at either end
 CUT_ENDS_BYTES = 40  # per column: the second header of a page cut in two
 
 

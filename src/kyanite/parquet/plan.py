@@ -36,11 +36,13 @@ class Steps:
     dictionaries: tuple[tuple[int, int], ...] = ()
     boundaries: Sequence[int] = ()
 
-    def boundary_before(self, row: int, most: float) -> int:
-        """The last boundary (or the beginning) before `row` when at most `most` bytes lie between; else `row`."""
-        index = bisect_right(self.boundaries, row) - 1
-        boundary = self.boundaries[index] if index >= 0 else 0
-        return boundary if self.size_at(row) - self.size_at(boundary) <= most else row
+    def boundary_near(self, row: int, most: float) -> int:
+        """The boundary (or end of the group) nearest to `row` when at most `most` bytes lie between; else `row`."""
+        index = bisect_left(self.boundaries, row)
+        near = [0, *self.boundaries[max(0, index - 1) : index + 1], self.rows[-1]]
+        size = self.size_at(row)
+        distance, boundary = min((abs(self.size_at(other) - size), other) for other in near)
+        return boundary if distance <= most else row
 
     def hopeful(self) -> Steps:
         """The same rows as if no dictionary were repeated but each slice held its rows' share of it."""
@@ -94,7 +96,7 @@ Cut = tuple[int, int]  # row group, row in it; (g, 0) is the boundary before gro
 class Planner:
     """Plans parts over a fixed list of row groups; `steps_of` is asked only for row groups under a cut.
 
-    `base` bytes are in every part; up to `snap` bytes are left out of a part so that it ends where pages do.
+    `base` bytes are in every part; cuts move by up to `snap` bytes to where pages begin.
     """
 
     def __init__(self, groups: Sequence[Group], steps_of: StepsOf, base: float, snap: float = 0.0) -> None:
@@ -118,20 +120,17 @@ class Planner:
         """
         best = self._fill(capacity, start, first_rows, None) or []
         count = len(best)
-        snap = self._snap
-        snapped = self._fill(capacity, start, first_rows, count, snap)
-        best, snap = (best, 0.0) if snapped is None else (snapped, snap)
         low, high = self._left_of(start) / (count + 1), capacity
         for _ in range(BISECTIONS):
             if high - low < max(64.0, capacity * 1e-5):
                 break
             middle = (low + high) / 2
-            cuts = self._fill(middle, start, first_rows, count, snap)
+            cuts = self._fill(middle, start, first_rows, count)
             if cuts is None:
                 low = middle
             else:
                 best, high = cuts, middle
-        return self._parts(best, start)
+        return self._parts(best if first_rows is not None else self._snapped(best, start, capacity), start)
 
     def by_parts(self, count: int) -> tuple[Part, ...]:
         """`count` parts of bytes as equal as can be; fewer only when there are fewer rows."""
@@ -141,11 +140,12 @@ class Planner:
             if high - low < 64.0:
                 break
             middle = (low + high) / 2
-            cuts = self._fill(middle, 0, None, count, self._snap)
+            cuts = self._fill(middle, 0, None, count)
             if cuts is None:
                 low = middle
             else:
                 best, high = cuts, middle
+        best = self._snapped(best, 0, float("inf"))
         rows = sorted({0, *(self._row(cut) for cut in best), self.rows})
         while len(rows) - 1 < min(count, self.rows):
             widest = max(range(len(rows) - 1), key=lambda index: rows[index + 1] - rows[index])
@@ -168,9 +168,7 @@ class Planner:
     def _row(self, cut: Cut) -> int:
         return self._rows[cut[0]] + cut[1]
 
-    def _fill(
-        self, capacity: float, start: int, first_rows: int | None, most: int | None, snap: float = 0.0
-    ) -> list[Cut] | None:
+    def _fill(self, capacity: float, start: int, first_rows: int | None, most: int | None) -> list[Cut] | None:
         """Ends of greedily filled parts, the last one the data's end; None when that takes more than `most` parts."""
         end = (len(self._groups), 0)
         position = self._cut(start)
@@ -178,16 +176,40 @@ class Planner:
         while position < end:
             if most is not None and len(cuts) == most:
                 return None
-            begin, position = position, self._next_cut(position, capacity - self._base)
-            if position[1] and snap:
-                position = max((position[0], self._snapped(position, snap)), self._cut(self._row(begin) + 1))
+            position = self._next_cut(position, capacity - self._base)
             if not cuts and first_rows is not None:
                 position = min(position, self._cut(start + first_rows))
             cuts.append(position)
         return cuts
 
-    def _snapped(self, cut: Cut, snap: float) -> int:
-        return self._steps_of(cut[0]).boundary_before(cut[1], snap)
+    def _snapped(self, cuts: Sequence[Cut], start: int, capacity: float) -> list[Cut]:
+        """The cuts moved to page boundaries nearby where both parts beside them stay within the capacity."""
+        snapped = [self._cut(start), *cuts]
+        for index in range(1, len(snapped) - 1):
+            group, row = snapped[index]
+            if row == 0 or not self._snap:
+                continue
+            moved = self._cut(self._rows[group] + self._steps_of(group).boundary_near(row, self._snap))
+            before, after = snapped[index - 1], snapped[index + 1]
+            if before < moved < after and max(self._size(before, moved), self._size(moved, after)) <= capacity:
+                snapped[index] = moved
+        return snapped[1:]
+
+    def _size(self, begin: Cut, end: Cut) -> float:
+        """Bytes of the part between two cuts."""
+        (first, row), (last, inside) = begin, end
+        if first == last:
+            steps = self._steps_of(first)
+            return self._base + steps.size_at(inside) - steps.size_at(row) + steps.fixed_from(row)
+        total = self._base + self._sizes[last] - self._sizes[first]
+        if row:
+            steps = self._steps_of(first)
+            rest = steps.size_at(self._groups[first].rows) - steps.size_at(row) + steps.fixed_from(row)
+            total += rest - self._groups[first].size
+        if inside:
+            steps = self._steps_of(last)
+            total += steps.size_at(inside) + steps.fixed_from(0)
+        return total
 
     def _next_cut(self, position: Cut, room: float) -> Cut:
         """Where the part that begins at `position` ends: behind it by at least one row."""
