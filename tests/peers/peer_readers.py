@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +70,12 @@ def datafusion(files: list[str]) -> tuple[Any, Answers]:
 
 
 def fastparquet(files: list[str]) -> tuple[Any, Answers]:
+    """Values only: its row filter answers wrongly about files of other writers too."""
     import fastparquet
     import pandas as pd
 
     frame = pd.concat([fastparquet.ParquetFile(file).to_pandas() for file in files], ignore_index=True)
-    low, high = len(frame) // 3, len(frame) // 2
-    wanted = [("id", ">=", low), ("id", "<=", high)]
-    found = pd.concat(
-        [fastparquet.ParquetFile(file).to_pandas(columns=["id"], filters=wanted, row_filter=True) for file in files]
-    )
-    return frame, (len(found), int(found["id"].sum()))
+    return frame, (len(frame), int(frame["id"].sum()), int(frame["id"].min()), int(frame["id"].max()))
 
 
 def spark(files: list[str]) -> tuple[Any, Answers]:
@@ -104,10 +101,15 @@ READERS: dict[str, Callable[[list[str]], tuple[Any, Answers]]] = {
 }
 
 
+@lru_cache(maxsize=1)
+def original_of(reader: str, original: str) -> tuple[Any, Answers]:
+    return READERS[reader]([original])
+
+
 def difference(reader: str, original: str, made: list[str]) -> str:
     """What differs between an original and what was made of it; "unreadable" when the original is, for this reader."""
     try:
-        expected, told = READERS[reader]([original])
+        expected, told = original_of(reader, original)
     except Exception as error:  # noqa: BLE001
         return f"unreadable: {type(error).__name__}: {error}"[:300]
     try:
