@@ -190,10 +190,17 @@ class Planner:
             if row == 0 or not self._snap:
                 continue
             moved = self._cut(self._rows[group] + self._steps_of(group).boundary_near(row, self._snap))
-            before, after = snapped[index - 1], snapped[index + 1]
-            if before < moved < after and max(self._size(before, moved), self._size(moved, after)) <= capacity:
+            before, cut, after = snapped[index - 1 : index + 2]
+            if before < moved < after and self._as_large(before, cut, moved, after, capacity):
                 snapped[index] = moved
         return snapped[1:]
+
+    def _as_large(self, before: Cut, cut: Cut, moved: Cut, after: Cut, capacity: float) -> bool:
+        """Whether both parts keep their size but for `snap` bytes: dictionaries weigh in where a row group ends."""
+        old = self._size(before, cut), self._size(cut, after)
+        new = self._size(before, moved), self._size(moved, after)
+        change = max(abs(size - was) for size, was in zip(new, old, strict=True))
+        return change <= self._snap and max(new) <= capacity
 
     def _size(self, begin: Cut, end: Cut) -> float:
         """Bytes of the part between two cuts."""
