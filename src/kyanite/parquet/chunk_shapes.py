@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 from kyanite.parquet.thrift import (
+    ALL_LEVELS,
     BINARY,
     DOUBLE,
     FALSE,
@@ -20,7 +21,8 @@ from kyanite.parquet.thrift import (
     SET,
     STRUCT,
     TRUE,
-    read_header,
+    Struct,
+    read_value,
     read_varint,
 )
 
@@ -33,6 +35,33 @@ LENGTHS = ((5,), (7,), (3, 15))
 CAPTURED = (FILE_OFFSET, OFFSET_INDEX, COLUMN_INDEX, BLOOM_FILTER, VALUES, SIZE, DATA, INDEX_PAGE, DICTIONARY, *LENGTHS)
 Path = tuple[int, ...]
 Span = tuple[int, int]
+
+
+def read_header(data: bytes, position: int, number: int) -> tuple[int, int, int]:
+    """(field, kind, position behind) of the field header that follows field `number`; kind 0 = the struct ends."""
+    head = data[position]
+    position += 1
+    if head == 0:
+        return number, 0, position
+    if head >> 4:
+        return number + (head >> 4), head & 15, position
+    value, position = read_varint(data, position)
+    return (value >> 1) ^ -(value & 1), head & 15, position
+
+
+def decode_rest(data: bytes, position: int, number: int) -> tuple[Struct, int, list[tuple[int, Span]]]:
+    """The fields of a struct after field `number`, the position behind it, and where its i16 .. i64 values lie."""
+    fields: Struct = {}
+    spans: list[tuple[int, Span]] = []
+    while True:
+        number, kind, position = read_header(data, position, number)
+        if kind == 0:
+            return fields, position, spans
+        item, end = read_value(data, position, kind, ALL_LEVELS)
+        fields[number] = (kind, item)
+        if I16 <= kind <= I64:
+            spans.append((number, (position, end)))
+        position = end
 
 
 class NoShape(ValueError):

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from kyanite import limits
 from kyanite.errors import DataError, LimitError, UnsupportedError
+from kyanite.parquet.chunk_shapes import read_header
 from kyanite.parquet.model import Source
 from kyanite.parquet.row_groups import RowGroups, Scanner
 from kyanite.parquet.schema import Leaf, leaves_of, ordered_leaves, schema_key_of
@@ -25,7 +26,6 @@ from kyanite.parquet.thrift import (
     Struct,
     bytes_of,
     number_of,
-    read_header,
     read_value,
     struct_of,
     structs_of,

@@ -23,10 +23,11 @@ from kyanite.parquet.chunk_shapes import (
     Path,
     Shape,
     Span,
+    decode_rest,
     learn,
     number_at,
 )
-from kyanite.parquet.thrift import LIST, STRUCT, Struct, decode, decode_rest, number_of, read_varint
+from kyanite.parquet.thrift import LIST, STRUCT, Struct, decode, number_of, read_varint
 
 if TYPE_CHECKING:
     from kyanite.parquet.footer import RowGroup

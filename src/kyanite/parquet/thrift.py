@@ -59,33 +59,6 @@ def decode(data: bytes, position: int = 0, levels: int = ALL_LEVELS) -> tuple[St
     return struct, end
 
 
-def read_header(data: bytes, position: int, number: int) -> tuple[int, int, int]:
-    """(field, kind, position behind) of the field header that follows field `number`; kind 0 = the struct ends."""
-    head = data[position]
-    position += 1
-    if head == 0:
-        return number, 0, position
-    if head >> 4:
-        return number + (head >> 4), head & 15, position
-    value, position = read_varint(data, position)
-    return (value >> 1) ^ -(value & 1), head & 15, position
-
-
-def decode_rest(data: bytes, position: int, number: int) -> tuple[Struct, int, list[tuple[int, tuple[int, int]]]]:
-    """The fields of a struct after field `number`, the position behind it, and where its i16 .. i64 values lie."""
-    fields: Struct = {}
-    spans: list[tuple[int, tuple[int, int]]] = []
-    while True:
-        number, kind, position = read_header(data, position, number)
-        if kind == 0:
-            return fields, position, spans
-        item, end = read_value(data, position, kind, ALL_LEVELS)
-        fields[number] = (kind, item)
-        if I16 <= kind <= I64:
-            spans.append((number, (position, end)))
-        position = end
-
-
 def read_value(data: bytes, position: int, kind: int, levels: int) -> tuple[Any, int]:
     """The value of a struct's field and the position behind it; see `decode` for `levels`."""
     if kind <= FALSE:

@@ -132,3 +132,50 @@ def table_of(names: Sequence[str], rows: int, seed: int = 0) -> pa.Table:
     rng = random.Random(seed)
     arrays = {name: pa.array([COLUMNS[name][1](rng) for _ in range(rows)], COLUMNS[name][0]) for name in names}
     return pa.table(arrays).replace_schema_metadata({"owner": "someone", "purpose": "a test"})
+
+
+def check(data, result, parts, most=None, kept=True):
+    """Every row once and in order, schema and metadata kept, nothing above the target."""
+    table = read(data)
+    assert joined(parts).equals(table)
+    assert result.rows_in == result.rows_out == table.num_rows
+    assert [part.first_row for part in result.parts] == [
+        sum(before.rows for before in result.parts[:index]) for index in range(len(result.parts))
+    ]
+    wanted = metadata(data)
+    for part, file in zip(result.parts, parts, strict=True):
+        footer = metadata(file)
+        assert footer.num_rows == part.rows
+        assert footer.schema.equals(wanted.schema)
+        assert footer.metadata == wanted.metadata
+        assert footer.created_by == wanted.created_by
+        if most is not None and len(file) > most:
+            assert part.oversize
+            assert part.rows == 1
+        check_statistics(file, kept)
+
+
+def check_statistics(file, kept):
+    """Minima, maxima and nulls in the part's footer are what pyarrow finds when it writes the same rows."""
+    reader = pq.ParquetFile(io.BytesIO(file))
+    options = {"store_decimal_as_integer": any(text in ("INT32", "INT64") for text in decimal_storage(reader))}
+    for index in {0, reader.metadata.num_row_groups - 1} if reader.metadata.num_rows else ():  # the cut ones
+        group = reader.metadata.row_group(index)
+        wanted = metadata(written(reader.read_row_group(index), compression="none", **options)).row_group(0)
+        for column in range(group.num_columns):
+            found, right = group.column(column).statistics, wanted.column(column).statistics
+            if group.column(column).physical_type == "INT96":
+                continue
+            assert found is not None or not kept
+            if found is None:
+                continue
+            assert found.has_min_max == right.has_min_max
+            assert (found.min_raw, found.max_raw) == (right.min_raw, right.max_raw)
+            if found.has_null_count:
+                assert found.null_count == right.null_count
+
+
+def decimal_storage(reader):
+    schema = reader.metadata.schema
+    columns = [schema.column(index) for index in range(len(schema))]
+    return [column.physical_type for column in columns if column.logical_type.type == "DECIMAL"]
