@@ -109,7 +109,8 @@ def refused_or_done(data):
     try:
         merge([source(data)], io.BytesIO())
         split([source(data)], folder.open_part, max_bytes=2500)
-    except KyaniteError:
+    except KyaniteError as error:
+        assert error.where is not None
         assert folder.untouched()
 
 

@@ -149,3 +149,33 @@ def test_a_wide_file_has_its_struct_kept():
     data = written(table_of(sorted(COLUMNS), 30), row_group_size=10)
     group = footer(data).row_groups[1]
     assert [struct_of(chunk.struct, 3) for chunk in group.chunks] == [chunk.meta for chunk in group.chunks]
+
+
+def test_indexes_of_many_row_groups_are_written_between_them(monkeypatch):
+    data = many_groups(["key", "kind"], 50, write_page_index=True)
+    plain, between = io.BytesIO(), io.BytesIO()
+    merge([source(data)], plain)
+    monkeypatch.setattr("kyanite.parquet.write.MOST_INDEXES", 9)
+    merge([source(data)], between)
+    assert read(between.getvalue()).equals(read(data))
+    wanted, found = footer(plain.getvalue()), footer(between.getvalue())
+    for one, other in zip(wanted.row_groups, found.row_groups, strict=True):
+        for have, want in zip(other.chunks, one.chunks, strict=True):
+            offsets, _ = decode(between.getvalue(), have.struct[4][1])
+            index, _ = decode(between.getvalue(), have.struct[6][1])
+            assert structs_of(offsets, 1)[0][1][1] == have.meta[9][1]
+            assert index == decode(plain.getvalue(), want.struct[6][1])[0]
+    places = [chunk.struct[6][1] for group in found.row_groups for chunk in group.chunks]
+    starts = [chunk.start for group in found.row_groups for chunk in group.chunks]
+    assert min(places) < max(starts)
+
+
+def test_row_groups_beyond_16_bits_have_no_ordinal(monkeypatch):
+    monkeypatch.setattr("kyanite.parquet.write.MOST_ORDINAL", 40)
+    data = many_groups(["key"], 60)
+    out = io.BytesIO()
+    merge([source(data)], out)
+    ordinals = [group.struct.get(7, (0, None))[1] for group in footer(out.getvalue()).row_groups]
+    had = [group.struct.get(7, (0, None))[1] for group in footer(data).row_groups]
+    assert ordinals == [number if number is not None and number <= 40 else None for number in had]
+    assert read(out.getvalue()).equals(read(data))
