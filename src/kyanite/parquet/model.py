@@ -79,8 +79,9 @@ class MergeResult:
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a split, rows `first_row` .. `first_row + rows` of the input; `oversize` = one row above target.
+    """One file of a split, rows `first_row` .. `first_row + rows` of the input; `oversize` = above the target.
 
+    Only one single row, or the schema of no rows, can be larger than the target.
     `raw` row groups were copied whole, `cut` ones at their pages, of which `rewritten` bytes are pages made anew;
     `encoded` ones could not be cut as they were.
     """
@@ -123,7 +124,7 @@ class SplitResult:
 
     @property
     def oversize(self) -> tuple[Part, ...]:
-        """Parts larger than the target: each holds one single row that is larger than the target."""
+        """Parts larger than the target: each holds one single row that is larger, or none and a schema that is."""
         return tuple(part for part in self.parts if part.oversize)
 
 

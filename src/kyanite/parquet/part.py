@@ -108,7 +108,7 @@ def put_part(inputs: Inputs, planned: PlannedPart, out: Sink, step: Callable[[in
         planned.rows,
         written.size,
         planned.first_row,
-        oversize=over and planned.rows == 1,
+        oversize=over and planned.rows <= 1,
         raw=works[RAW],
         cut=works[CUT],
         encoded=works[ENCODED],

@@ -182,6 +182,7 @@ def test_no_rows_give_one_empty_part():
         assert len(parts) == 1
         assert read(parts[0]).schema.equals(read(data).schema, check_metadata=True)
         assert result.parts[0].rows == 0
+        assert result.parts[0].oversize == (target == {"max_bytes": 10})
 
 
 def test_a_row_larger_than_the_target_is_a_part_alone_and_said_so():
