@@ -22,6 +22,7 @@ BATCH_BYTES = 16 * 1024 * 1024
 BATCH_ROWS = 65_536
 ROW_GROUP_BYTES = 64 * 1024 * 1024
 ROW_GROUP_ROWS = 1024 * 1024
+GROUPS_PER_PART = 4  # about: each slice repeats the dictionaries of its row group, so these are to be small
 REWRITTEN_BYTES = 16 * 1024 * 1024  # decoded, of a row group that is encoded anew to be cut
 READ_BYTES = 256 * 1024  # at once, of each column: without it pyarrow reads whole column chunks
 INT32, INT64, INT96 = 1, 2, 3
@@ -249,10 +250,10 @@ def rewrite_row_group(file: BinaryIO, footer: Footer, index: int, out: BinaryIO,
     options = writer_options(footer)
     group_rows = ROW_GROUP_ROWS
     if dictionary_limit != float("inf"):
-        options["dictionary_pagesize_limit"] = max(64, int(dictionary_limit / len(footer.leaves)))
+        options["dictionary_pagesize_limit"] = max(64, int(dictionary_limit / 4 / len(footer.leaves)))
         options["write_batch_size"] = 256
         part = 20 * dictionary_limit
-        group_rows = max(1, min(ROW_GROUP_ROWS, int(group.rows * part / 4 / max(1, group.size))))
+        group_rows = max(1, min(ROW_GROUP_ROWS, int(group.rows * part / GROUPS_PER_PART / max(1, group.size))))
     if any(leaf.max_repetition for leaf in footer.leaves):
         options["data_page_version"] = "2.0"
     sink = _CountedSink(out)
