@@ -55,6 +55,8 @@ click.version_option(__version__, message="kyanite %(version)s")(root)
 def main(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
     """Run the command line and give its exit code; a traceback is shown only when KYANITE_DEBUG is set."""
     session = session or Session()
+    # Arrow's own allocator keeps freed memory: splits that encode anew peak a third higher with it
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that the terminal's encoding lacks must not end a run
             stream.reconfigure(errors="backslashreplace")
