@@ -2,7 +2,7 @@
 
     python bench/checking.py MAX_BYTES KEY[,KEY...] ORIGINAL[,ORIGINAL...] PART...
 
-Parts count in the order of their names, numbers in them by value. Rows are compared value by value, column by column;
+Parts count in the order of their names. Rows are compared value by value, column by column;
 types may be wider or written otherwise, that is the column "schema".
 """
 
@@ -48,9 +48,15 @@ class Verdict:
         return self.largest / self.smallest
 
 
-def by_number(path: Path) -> list[tuple[int, str]]:
-    """A sort key: `part-10` after `part-9`."""
-    return [(int(piece), "") if piece.isdigit() else (0, piece) for piece in re.split(r"(\d+)", path.name)]
+def in_order(paths: Sequence[Path]) -> list[Path]:
+    """By name when all are equally long (some count in hexadecimal digits), else `part-10` after `part-9`."""
+
+    def by_number(path: Path) -> list[tuple[int, str]]:
+        return [(int(piece), "") if piece.isdigit() else (0, piece) for piece in re.split(r"(\d+)", path.name)]
+
+    if len({len(path.name) for path in paths}) == 1:
+        return sorted(paths, key=lambda path: path.name)
+    return sorted(paths, key=by_number)
 
 
 def judge(originals: Sequence[Path], parts: Sequence[Path], most: int, key: Sequence[str]) -> Verdict:
@@ -64,8 +70,12 @@ def judge(originals: Sequence[Path], parts: Sequence[Path], most: int, key: Sequ
         problem = f"{lost:,} rows are missing" if lost > 0 else f"{-lost:,} rows too many"
     elif not (problem := first_difference(originals, parts)):
         order = "yes"
-    elif same_keys(originals, parts, key):
-        order, problem = "lost", "order lost"
+    elif key:
+        expected_keys, found_keys = keys_of(originals, key), keys_of(parts, key)
+        if expected_keys.equals(found_keys):
+            order = "yes"  # then it is values or types that differ
+        elif sorted_by(expected_keys, key).equals(sorted_by(found_keys, key)):
+            order, problem = "lost", "order lost"
     return Verdict(
         len(parts),
         min(sizes),
@@ -116,6 +126,8 @@ def batches(paths: Sequence[Path], names: Sequence[str]) -> Iterator[pa.Table]:
 def same(a: pa.ChunkedArray, b: pa.ChunkedArray) -> bool:
     """Equal values, whatever their types say."""
     if a.type != b.type:
+        if pa.types.is_map(a.type) and (pa.types.is_list(b.type) or pa.types.is_large_list(b.type)):
+            a = as_list(a, b.type)
         if pa.types.is_dictionary(a.type):
             a = a.cast(a.type.value_type)
         try:
@@ -125,20 +137,27 @@ def same(a: pa.ChunkedArray, b: pa.ChunkedArray) -> bool:
     return bool(a.equals(b))
 
 
-def same_keys(originals: Sequence[Path], parts: Sequence[Path], key: Sequence[str]) -> bool:
-    """Whether the columns that name a row hold the same values, in whatever order."""
+def as_list(maps: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Maps as the lists of pairs that some writers call them; nulls are not expected."""
+    found = maps.combine_chunks()
+    found = found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
+    pairs = pa.StructArray.from_arrays([found.keys, found.items], names=[field.name for field in kind.value_type])
+    return pa.chunked_array([pa.ListArray.from_arrays(found.offsets, pairs).cast(kind)])
 
-    def keys(paths: Sequence[Path]) -> pa.Table:
-        table = pa.concat_tables([pq.read_table(path, columns=list(key)) for path in paths])
-        numbers = table.cast(pa.schema([(name, pa.int64()) for name in key]))
-        return numbers.sort_by([(name, "ascending") for name in key])
 
-    return bool(key) and keys(originals).equals(keys(parts))
+def keys_of(paths: Sequence[Path], key: Sequence[str]) -> pa.Table:
+    """The columns that name a row, as numbers."""
+    table = pa.concat_tables([pq.read_table(path, columns=list(key)) for path in paths], promote_options="permissive")
+    return table.cast(pa.schema([(name, pa.int64()) for name in key])).combine_chunks()
+
+
+def sorted_by(table: pa.Table, key: Sequence[str]) -> pa.Table:
+    return table.sort_by([(name, "ascending") for name in key])
 
 
 def main(arguments: Sequence[str]) -> None:
     most, key, originals, *parts = arguments
-    files = sorted((Path(part) for part in parts), key=by_number)
+    files = in_order([Path(part) for part in parts])
     names = [name for name in key.split(",") if name]
     verdict = judge([Path(path) for path in originals.split(",")], files, int(most), names)
     print(json.dumps(asdict(verdict)))

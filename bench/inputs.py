@@ -173,13 +173,15 @@ def nested(first: int, rows: int) -> pa.Table:
     words = pc.binary_join_element_wise("w", scattered(first * 5, total, 5000, 3).cast(pa.string()), "")
     inner = pa.StructArray.from_arrays([values, words], names=["id", "word"])
     cents = scattered(first, rows, 10**8, 4)
+    places = pc.subtract(pa.arange(0, total), pc.multiply(pc.divide(pa.arange(0, total), 5), 5)).cast(pa.string())
+    keys = pc.binary_join_element_wise(words, places, "-")  # a map's keys are unique: Polars drops doubled ones
     columns = {
         "row": pa.arange(first, first + rows),
         "numbers": pa.ListArray.from_arrays(offsets, values),
         "place": pa.StructArray.from_arrays(
             [pc.divide(cents.cast(pa.float64()), 7.0), scattered(first, rows, 400, 5)], names=["at", "zone"]
         ),
-        "tags": pa.MapArray.from_arrays(offsets, pc.binary_join_element_wise("k", words, ""), values),
+        "tags": pa.MapArray.from_arrays(offsets, keys, values),
         "items": pa.ListArray.from_arrays(offsets, inner),
         "price": cents.cast(pa.decimal128(19, 0)).cast(pa.decimal128(22, 2)),
         "kind": words.take(scattered(first, rows, max(1, total // 4), 6)).dictionary_encode(),

@@ -112,6 +112,8 @@ def difference(reader: str, original: str, made: list[str]) -> str:
         expected, told = original_of(reader, original)
     except Exception as error:  # noqa: BLE001
         return f"unreadable: {type(error).__name__}: {error}"[:300]
+    if reader == "fastparquet" and told[1] != sum(range(told[0])):
+        return "unreadable: it reads other numbers than were written"
     try:
         found, answers = READERS[reader](made)
     except Exception as error:  # noqa: BLE001
