@@ -17,6 +17,7 @@ from kyanite.storage import Entry, FileWriter
 from kyanite.storage.failures import disk_errors
 from kyanite.storage.file_writer import BUFFER_BYTES
 from kyanite.storage.ranges import range_file
+from kyanite.storage.uncommitted import UncommittedFile
 
 PART_BYTES = 8 * 1024 * 1024
 Errors = Callable[[], contextlib.AbstractContextManager[None]]
@@ -37,7 +38,7 @@ def open_ranges(store: Any, path: str, errors: Errors) -> BinaryIO:
     return range_file(meta["size"], read_at, BUFFER_BYTES)
 
 
-class ObjectWriter:
+class ObjectWriter(UncommittedFile):
     """A multipart upload: completed by `commit`; an upload that is dropped never becomes visible."""
 
     def __init__(self, writer: Any, errors: Errors) -> None:
@@ -84,30 +85,6 @@ class ObjectWriter:
         """Drop the upload; harmless after a commit."""
         self.closed = True
         self._writer = None
-
-    def close(self) -> None:
-        """Abort unless committed."""
-        self.abort()
-
-    def readable(self) -> bool:
-        """False."""
-        return False
-
-    def writable(self) -> bool:
-        """True until commit or abort."""
-        return not self.closed
-
-    def seekable(self) -> bool:
-        """False."""
-        return False
-
-    def __enter__(self) -> ObjectWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
 
 
 class _Place(Protocol):

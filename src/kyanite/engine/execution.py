@@ -9,12 +9,11 @@ from kyanite.definitions.timespan import parse_timespan
 from kyanite.engine import events as ev
 from kyanite.engine.commands import CancelChildRun, StartActivity, StopActivity
 from kyanite.engine.control import control_activity
-from kyanite.engine.parameters import type_of
 from kyanite.engine.reports import AttemptReport, ChildReport, ProgressReport, RecoveryReport, Report
 from kyanite.engine.state import Phase
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError, ExpressionError, KyaniteError, UserError
-from kyanite.expressions import Scope, evaluate
+from kyanite.expressions import Scope, evaluate, kind_of
 from kyanite.limits import RECOVERIES_PER_ACTIVITY
 
 Json = Any
@@ -75,7 +74,7 @@ def _timeout(policy: Policy, scope: Scope) -> float:
     if isinstance(value, str):
         return parse_timespan(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ActivityError(f"The policy's timeout must be a time span, not {type_of(value)}.", code="InvalidPolicy")
+        raise ActivityError(f"The policy's timeout must be a time span, not {kind_of(value)}.", code="InvalidPolicy")
     return float(value)
 
 

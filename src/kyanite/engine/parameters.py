@@ -8,6 +8,7 @@ from typing import Any
 
 from kyanite.definitions.model import MISSING, Pipeline
 from kyanite.errors import ActivityError, ParameterError
+from kyanite.expressions import kind_of
 
 Json = Any
 
@@ -27,25 +28,6 @@ _TYPE_NAMES = {
 def type_name(declared: str) -> str:
     """The one spelling of a declared type; unknown types stay as they are."""
     return _TYPE_NAMES.get(declared.casefold(), declared)
-
-
-def type_of(value: Json) -> str:
-    """The service's name for a value's type, as its messages write it."""
-    match value:
-        case None:
-            return "Null"
-        case bool():
-            return "Boolean"
-        case int():
-            return "Integer"
-        case float():
-            return "Float"
-        case str():
-            return "String"
-        case list():
-            return "Array"
-        case _:
-            return "Object"
 
 
 def is_true(value: Json) -> bool:
@@ -88,7 +70,7 @@ def resolve_parameters(pipeline: Pipeline, given: Mapping[str, Json]) -> dict[st
 
 def _convert(name: str, declared: str, value: Json) -> Json:
     """A value as its declared type; text holding JSON is accepted because callers send text."""
-    refused = ParameterError(f"parameter '{name}' is declared {declared} but was given {type_of(value)}")
+    refused = ParameterError(f"parameter '{name}' is declared {declared} but was given {kind_of(value)}")
     if declared in ("Array", "Object", "Int", "Float", "Bool") and isinstance(value, str):
         try:
             value = json.loads(value)
@@ -138,6 +120,6 @@ def check_variable_value(pipeline: Pipeline, name: str, value: Json) -> None:
         shown = {"Bool": "Boolean", "Int": "Integer"}.get(declared, declared)
         raise ActivityError(
             f"The variable '{name}' of type '{shown}' cannot be initialized or updated with value of type "
-            f"'{type_of(value)}'. The variable '{name}' only supports values of types '{shown}'.",
+            f"'{kind_of(value)}'. The variable '{name}' only supports values of types '{shown}'.",
             code="InvalidVariableValue",
         )

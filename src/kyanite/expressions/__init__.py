@@ -6,6 +6,7 @@ from kyanite.expressions.functions import FUNCTIONS, Function
 from kyanite.expressions.scope import MISSING, Json, Missing, Scope
 from kyanite.expressions.syntax import Expression, Interpolation, Literal, Template, parse
 from kyanite.expressions.trace import Traced, trace, trace_document
+from kyanite.expressions.values import kind_of
 
 __all__ = [
     "FUNCTIONS",
@@ -23,6 +24,7 @@ __all__ = [
     "evaluate",
     "evaluate_text",
     "find_problems",
+    "kind_of",
     "parse",
     "references",
     "trace",

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from types import TracebackType
 from typing import BinaryIO
 
 from kyanite.errors import StorageError
 from kyanite.storage.failures import storage_error
 from kyanite.storage.ranges import range_file
+from kyanite.storage.uncommitted import UncommittedFile
 
 BUFFER_BYTES = 1024 * 1024
 
 
-class FileWriter:
+class FileWriter(UncommittedFile):
     """Binary file object over an open descriptor of a beside-file.
 
     `publish` makes the file visible under its name and `discard` removes it; exactly one of them is called. Leaving a
@@ -85,30 +85,6 @@ class FileWriter:
                 os.close(self._fd)
         finally:
             self._discard()
-
-    def close(self) -> None:
-        """Abort unless committed: a half-written file is never left behind."""
-        self.abort()
-
-    def readable(self) -> bool:
-        """False: this file is only written."""
-        return False
-
-    def writable(self) -> bool:
-        """True until commit or abort."""
-        return not self.closed
-
-    def seekable(self) -> bool:
-        """False: bytes are appended in order."""
-        return False
-
-    def __enter__(self) -> FileWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
 
     def _check_open(self) -> None:
         if self.closed:

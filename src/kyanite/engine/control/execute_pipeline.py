@@ -6,10 +6,11 @@ from uuid import UUID, uuid5
 
 from kyanite.engine import events as ev
 from kyanite.engine.commands import StartChildRun
-from kyanite.engine.parameters import is_true, resolve_parameters, type_of
+from kyanite.engine.parameters import is_true, resolve_parameters
 from kyanite.engine.reuse import reused_child
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
+from kyanite.expressions import kind_of
 from kyanite.limits import NESTED_RUNS
 
 
@@ -22,7 +23,7 @@ def start(turn: Turn, path: str) -> None:
     pipeline = state.factory.pipelines.get(str(reference.get("referenceName", "")))
     given = turn.evaluate(properties.get("parameters") or {}, activity.scope)
     if not isinstance(given, dict):
-        raise ActivityError(f"The parameters must be an Object, not {type_of(given)}.", code="InvalidTemplate")
+        raise ActivityError(f"The parameters must be an Object, not {kind_of(given)}.", code="InvalidTemplate")
     parameters = resolve_parameters(pipeline, given)
     depth = int((state.queued.parent or {}).get("depth", 0) if state.queued else 0) + 1
     if depth > NESTED_RUNS:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kyanite.engine.parameters import type_of
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
-from kyanite.expressions import evaluate
+from kyanite.expressions import evaluate, kind_of
 from kyanite.limits import FOREACH_ITEMS
 
 
@@ -20,7 +19,7 @@ def start(turn: Turn, path: str) -> None:
     items = evaluate(properties.get("items"), scope)
     if not isinstance(items, list):
         raise ActivityError(
-            f"The items of Filter '{name}' must be an Array, not {type_of(items)}.", code="InvalidTemplate"
+            f"The items of Filter '{name}' must be an Array, not {kind_of(items)}.", code="InvalidTemplate"
         )
     if len(items) > FOREACH_ITEMS:
         raise ActivityError(
@@ -31,7 +30,7 @@ def start(turn: Turn, path: str) -> None:
         holds = evaluate(properties.get("condition"), replace(scope, item=item))
         if not isinstance(holds, bool):
             raise ActivityError(
-                f"The condition of Filter '{name}' must give a Boolean, not {type_of(holds)}.", code="InvalidTemplate"
+                f"The condition of Filter '{name}' must give a Boolean, not {kind_of(holds)}.", code="InvalidTemplate"
             )
         if holds:
             kept.append(item)

@@ -10,9 +10,10 @@ from typing import Any
 
 from kyanite.engine import events as ev
 from kyanite.engine.control.containers import end_by_scopes
-from kyanite.engine.parameters import is_true, type_of
+from kyanite.engine.parameters import is_true
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
+from kyanite.expressions import kind_of
 from kyanite.limits import FOREACH_BATCH_COUNT, FOREACH_BATCH_COUNT_DEFAULT, FOREACH_ITEMS
 
 
@@ -24,7 +25,7 @@ def start(turn: Turn, path: str) -> None:
     items = turn.evaluate(properties.get("items"), activity.scope)
     if not isinstance(items, list):
         raise ActivityError(
-            f"The items of ForEach '{name}' must be an Array, not {type_of(items)}.", code="InvalidTemplate"
+            f"The items of ForEach '{name}' must be an Array, not {kind_of(items)}.", code="InvalidTemplate"
         )
     if len(items) > FOREACH_ITEMS:
         raise ActivityError(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kyanite.engine import events as ev
 from kyanite.engine.control.containers import end_by_scopes
-from kyanite.engine.parameters import type_of
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
+from kyanite.expressions import kind_of
 
 
 def start(turn: Turn, path: str) -> None:
@@ -15,7 +15,7 @@ def start(turn: Turn, path: str) -> None:
     result = turn.evaluate(activity.definition.type_properties.get("expression"), activity.scope)
     if not isinstance(result, bool):
         raise ActivityError(
-            f"The expression of IfCondition '{activity.definition.name}' must give a Boolean, not {type_of(result)}.",
+            f"The expression of IfCondition '{activity.definition.name}' must give a Boolean, not {kind_of(result)}.",
             code="InvalidTemplate",
         )
     branch = "true" if result else "false"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kyanite.engine import events as ev
 from kyanite.engine.control.containers import end_by_scopes
-from kyanite.engine.parameters import type_of
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
+from kyanite.expressions import kind_of
 
 
 def start(turn: Turn, path: str) -> None:
@@ -15,7 +15,7 @@ def start(turn: Turn, path: str) -> None:
     value = turn.evaluate(activity.definition.type_properties.get("on"), activity.scope)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ActivityError(
-            f"The value of Switch '{activity.definition.name}' must be a String or an Integer, not {type_of(value)}.",
+            f"The value of Switch '{activity.definition.name}' must be a String or an Integer, not {kind_of(value)}.",
             code="InvalidTemplate",
         )
     branches = activity.definition.branches

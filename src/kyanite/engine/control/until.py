@@ -11,9 +11,9 @@ from kyanite.definitions.timespan import parse_timespan
 from kyanite.engine import events as ev
 from kyanite.engine.control.containers import end_by_last_scope
 from kyanite.engine.execution import drain
-from kyanite.engine.parameters import type_of
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError, ExpressionError
+from kyanite.expressions import kind_of
 from kyanite.limits import UNTIL_TURNS
 
 DEFAULT_TIMEOUT = "7.00:00:00"
@@ -25,7 +25,7 @@ def start(turn: Turn, path: str) -> None:
     timeout = turn.evaluate(activity.definition.type_properties.get("timeout") or DEFAULT_TIMEOUT, activity.scope)
     if not isinstance(timeout, str):
         raise ActivityError(
-            f"The timeout of Until '{activity.definition.name}' must be a String, not {type_of(timeout)}.",
+            f"The timeout of Until '{activity.definition.name}' must be a String, not {kind_of(timeout)}.",
             code="InvalidTemplate",
         )
     turn.started(path, {"timeout": timeout}, due=turn.later(parse_timespan(timeout)))
@@ -40,7 +40,7 @@ def closing(turn: Turn, path: str, scope: str) -> dict[str, Any]:
     except ExpressionError as error:
         return {"error": str(error)}
     if not isinstance(value, bool):
-        return {"error": f"The expression of Until '{definition.name}' must give a Boolean, not {type_of(value)}."}
+        return {"error": f"The expression of Until '{definition.name}' must give a Boolean, not {kind_of(value)}."}
     return {"value": value}
 
 

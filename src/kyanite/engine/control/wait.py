@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kyanite.engine.parameters import type_of
 from kyanite.engine.turn import Turn
 from kyanite.errors import ActivityError
+from kyanite.expressions import kind_of
 
 
 def start(turn: Turn, path: str) -> None:
@@ -14,7 +14,7 @@ def start(turn: Turn, path: str) -> None:
     if isinstance(seconds, str) and seconds.strip().isdigit():
         seconds = int(seconds)
     if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 1:
-        shown = seconds if isinstance(seconds, int | float) else type_of(seconds)
+        shown = seconds if isinstance(seconds, int | float) else kind_of(seconds)
         raise ActivityError(
             f"waitTimeInSeconds of Wait '{activity.definition.name}' must be an integer of at least 1, not {shown}.",
             code="InvalidTemplate",
