@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kyanite.connections import Writer
-from kyanite.parquet import Source
+if TYPE_CHECKING:
+    from kyanite.connections import Writer
+    from kyanite.parquet import Source
 
 Progress = Callable[[int, int, int], None]
 Cancelled = Callable[[], bool]
