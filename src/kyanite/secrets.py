@@ -104,7 +104,7 @@ class Vault:
 
     def seal(self, text: str) -> str:
         """The text with each known secret replaced by its marker; `open` gives the same text back."""
-        return _seal(text, self._load())
+        return _seal(text, self._load()) if text else text
 
     def open(self, text: str) -> str:
         """The text with each marker of this vault replaced by the text it stands for."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from kyanite.definitions.lazy import lazy
 from kyanite.definitions.paths import descend
 from kyanite.definitions.timespan import parse_timespan
 from kyanite.errors import DefinitionError
@@ -70,12 +70,12 @@ class Activity:
     def __hash__(self) -> int:
         return hash((self.name, self.type))
 
-    @cached_property
+    @lazy
     def type_properties(self) -> dict[str, Json]:
         """The raw `typeProperties`."""
         return as_object(self.document.get("typeProperties"))
 
-    @cached_property
+    @lazy
     def depends_on(self) -> tuple[Dependency, ...]:
         """What must have ended before; entries without a name are left to the check."""
         entries = (as_object(entry) for entry in as_list(self.document.get("dependsOn")))
@@ -88,7 +88,7 @@ class Activity:
             if isinstance(entry.get("activity"), str)
         )
 
-    @cached_property
+    @lazy
     def policy(self) -> Policy:
         """The policy with Data Factory's defaults filled in (timeout 7 days, no retry, 30 s between attempts)."""
         raw = as_object(self.document.get("policy"))
@@ -101,23 +101,23 @@ class Activity:
             secure_output=raw.get("secureOutput") is True,
         )
 
-    @cached_property
+    @lazy
     def linked_service(self) -> Mapping[str, Json] | None:
         """The reference under `linkedServiceName`, if any."""
         value = self.document.get("linkedServiceName")
         return value if isinstance(value, dict) else None
 
-    @cached_property
+    @lazy
     def inputs(self) -> tuple[dict[str, Json], ...]:
         """The dataset references under `inputs`."""
         return tuple(entry for entry in as_list(self.document.get("inputs")) if isinstance(entry, dict))
 
-    @cached_property
+    @lazy
     def outputs(self) -> tuple[dict[str, Json], ...]:
         """The dataset references under `outputs`."""
         return tuple(entry for entry in as_list(self.document.get("outputs")) if isinstance(entry, dict))
 
-    @cached_property
+    @lazy
     def user_properties(self) -> tuple[dict[str, Json], ...]:
         """The `{name, value}` pairs shown in monitoring; values may be expressions."""
         return tuple(entry for entry in as_list(self.document.get("userProperties")) if isinstance(entry, dict))
@@ -133,7 +133,7 @@ class Activity:
         given = str(self.document.get("onInactiveMarkAs", "Succeeded")).capitalize()
         return given if given in ("Failed", "Skipped") else "Succeeded"
 
-    @cached_property
+    @lazy
     def branches(self) -> Mapping[str, tuple[Activity, ...]]:
         """The inner lists of a container: `activities`, `true` and `false`, or `case:<value>` and `default`."""
         found: dict[str, tuple[Activity, ...]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -245,7 +246,12 @@ def _result(activity: ActivityState) -> dict[str, Json]:
 
 def activity_run_id(run_id: str, path: str, attempt: int) -> str:
     """The id of one attempt: follows from the run and the place, so a replay gives the same."""
-    return str(uuid5(UUID(run_id), f"{path}#{attempt}"))
+    return str(uuid5(_namespace(run_id), f"{path}#{attempt}"))
+
+
+@lru_cache(maxsize=1024)
+def _namespace(run_id: str) -> UUID:
+    return UUID(run_id)
 
 
 def _system_variables(state: RunState) -> dict[str, Json]:
