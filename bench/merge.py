@@ -67,6 +67,7 @@ def compare(files: Sequence[Path], names: Sequence[str], repeat: int) -> list[Pe
         for peer in peers:
             if peer.absent:
                 continue
+            target.unlink(missing_ok=True)  # dropping the old file's pages is nobody's work
             measure.settle(out)
             python = sys.executable if peer.name == OURS else ready
             command = [python or "", "-P", HERE / "merge_peers.py", peer.name, target, *files]
