@@ -245,7 +245,6 @@ def test_other_readers_see_the_same(files, readings, case, reader):
     assert found[f"{case} joined"] == ""
 
 
-@pytest.mark.xfail(strict=True, reason="a slice of plain pages still lists the dictionary encoding of its row group")
 def test_a_slice_lists_the_encodings_it_has(tmp_path):
     words = pa.table({"word": [f"word {n * 104_729 % 99_991}" for n in range(ROWS)]})
     original = tmp_path / "words.parquet"

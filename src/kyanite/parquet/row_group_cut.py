@@ -13,12 +13,13 @@ from kyanite.parquet.page_cut import DICTIONARY, CutPage, cut_page
 from kyanite.parquet.pages import DICTIONARY_PAGE, Page, PageTable
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import Summary, column_index_of, fold, indexed_summaries, statistics_of
-from kyanite.parquet.thrift import I32, I64, LIST, STRUCT, Struct, decode, encode, number_of, struct_of
+from kyanite.parquet.thrift import I32, I64, LIST, STRUCT, Struct, decode, encode, number_of, numbers_of, struct_of
 from kyanite.parquet.write import BLOOM_FILTER, COLUMN_INDEX, OFFSET_INDEX, FileWriter
 
 # ColumnMetaData members that tell of the whole row group: index page, statistics, page encodings, bloom filter, sizes.
 # A whole group's minimum would be a wrong one for a slice: engines answer MIN and MAX from it.
 OF_THE_WHOLE = (10, 12, 13, 14, 15, 16, 17)
+LEVELS = (3, 4)  # encodings of levels: RLE, BIT_PACKED
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,7 @@ class _ChunkSlice:
 
     def _column(self, dictionary: int | None, data: int, start: int, filters: bool) -> Struct:
         meta = {number: value for number, value in self._chunk.meta.items() if number not in OF_THE_WHOLE}
+        meta[2] = (LIST, (I32, self._encodings_listed()))
         meta[5] = (I64, self._values)
         meta[6] = (I64, self._uncompressed)
         meta[7] = (I64, self._writer.position - start)
@@ -205,6 +207,12 @@ class _ChunkSlice:
             self._writer.take_bloom_filter(self._file, self._footer, meta)
         self._index(column)
         return column
+
+    def _encodings_listed(self) -> list[int]:
+        """The chunk's encodings without those that no page of the slice has; levels keep theirs."""
+        used = {encoding for _, encoding in self._encodings}
+        kept = [number for number in numbers_of(self._chunk.meta, 2) if number in used or number in LEVELS]
+        return kept + sorted(used - set(kept))
 
     def _index(self, column: Struct) -> None:
         """Page indexes as the source has them, of the new pages."""

@@ -334,3 +334,12 @@ def texts_of(struct: Struct, field: int) -> tuple[str, ...]:
     if kind != LIST or (value[0] != BINARY and value[1]):
         raise DataError(f"Field {field} of a thrift struct is not a list of texts.")
     return tuple(item.decode("utf-8", "replace") for item in value[1])
+
+
+def numbers_of(struct: Struct, field: int) -> tuple[int, ...]:
+    """The list of integers in `field`, empty when it is missing."""
+    kind, value = struct.get(field, (LIST, (I32, [])))
+    value = _opened(kind, value)
+    if kind != LIST or (not I16 <= value[0] <= I64 and value[1]):
+        raise DataError(f"Field {field} of a thrift struct is not a list of numbers.")
+    return tuple(value[1])

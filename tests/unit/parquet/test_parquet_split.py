@@ -164,6 +164,16 @@ def test_a_dictionary_that_is_not_referenced_is_not_carried():
     assert not metadata(parts[-1]).row_group(0).column(0).has_dictionary_page
 
 
+def test_a_slice_lists_the_encodings_of_its_own_pages():
+    table = pa.table({"word": [f"word {n * 104_729 % 99_991}" for n in range(20_000)]})
+    data = written(table, dictionary_pagesize_limit=2000, data_page_size=2000, write_batch_size=64)
+    _, parts = split_all(data, rows=5000)
+    columns = [metadata(part).row_group(0).column(0) for part in parts]
+    assert [column.has_dictionary_page for column in columns] == [True, False, False, False]
+    assert ["RLE_DICTIONARY" in column.encodings for column in columns] == [True, False, False, False]
+    assert set(columns[1].encodings) == {"PLAIN", "RLE"}
+
+
 def test_dictionaries_large_against_the_target_are_not_repeated():
     rng = random.Random(5)
     texts = [f"some longer text {rng.randrange(3000)}" for _ in range(30_000)]
