@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from kyanite.errors import UnsupportedError
+from kyanite.errors import DataError, UnsupportedError
 from kyanite.parquet.codecs import NotCuttable
 from kyanite.parquet.footer import RowGroup
 from kyanite.parquet.inputs import Inputs, Place
 from kyanite.parquet.pages import Page, row_steps, steps_of_tables
-from kyanite.parquet.plan import Group, Part, Piece, Planner, Steps, linear_steps
+from kyanite.parquet.plan import Group, Part, Piece, Planner, Steps, StepsOf, linear_steps
 from kyanite.parquet.split_plan import CUT, ENCODED, RAW, PlannedPiece
 from kyanite.parquet.thrift import LIST, STRUCT, encode, number_of
 
 TAIL_BYTES = 16  # magic at both ends, footer length, longer numbers
 SNAP_SHARE = 0.02  # of the dictionary limit: 0.1 % of a part, at either end
 CUT_ENDS_BYTES = 40  # per column: the second header of a page cut in two
+MOST_CARRIED = 10  # dictionary limits, so half a part: larger dictionaries are never repeated
+CARRIED_COST = 1.25  # times the parts (or bytes) without repeated dictionaries; above that encoding anew is tried
+
+
+Make = Callable[[Planner], tuple[Part, ...]]
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,59 @@ class Layout:
                 if rows:
                     self._places.append(Place(number, index))
                     self._groups.append(Group(rows, size + self._shares[number]))
+        self._carried = inputs.dictionary_limit * MOST_CARRIED  # bytes of dictionaries that slices repeat
+        self._decided = False
         self._kept: set[Place] = set()  # dictionaries are repeated after all
         self._exact: set[Place] = set()
         self._hopeful: dict[Place, Steps] = {}
         self._pages: dict[Place, _Pages] = {}
 
-    def plan(self, make: Callable[[Planner], tuple[Part, ...]]) -> tuple[Part, ...]:
-        """The plan that `make` gives once every row group under a cut can be cut and repeats no large dictionaries."""
+    def plan(self, make: Make) -> tuple[Part, ...]:
+        """The plan that `make` gives once every row group under a cut can be cut.
+
+        Slices repeat the dictionaries of their row group. Only where that costs parts are row groups encoded anew with
+        small dictionaries, and only when the new row groups, measured, give fewer parts (or smaller ones) of no more
+        bytes. What the first call decides holds for the later ones.
+        """
+        carried = self._settled(make)
+        if self._decided:
+            return carried
+        self._decided = True
+        if not self._is_costly(carried, make):
+            return carried
+        before = self._carried, self._places[:], self._groups[:]
+        cost = self._cost(carried)
+        self._carried = self._inputs.dictionary_limit
+        with suppress(DataError):  # what cannot be decoded can still be copied
+            encoded = self._settled(make)
+            parts, size = self._cost(encoded)
+            if size <= cost[1] and (parts, size) < cost:
+                return encoded
+        self._carried, self._places, self._groups = before
+        return carried
+
+    def _is_costly(self, carried: Sequence[Part], make: Make) -> bool:
+        """Whether repeating dictionaries takes many more parts or bytes than there would be without."""
+        large = [cut.group for cut in self._cut_pieces(carried) if self._repeats(cut, self._inputs.dictionary_limit)]
+        if not large:
+            return False
+        groups = {group: self._pages_of(self._places[group]).steps.hopeful() for group in set(large)}
+        ideal = make(self._planner(lambda group: groups.get(group) or self._steps_of(group)))
+        (parts, size), (least_parts, least) = self._cost(carried), self._cost(ideal, groups)
+        return parts > max(least_parts + 1, least_parts * CARRIED_COST) or size > least * CARRIED_COST
+
+    def _cost(self, planned: Sequence[Part], groups: Mapping[int, Steps] | None = None) -> tuple[int, float]:
+        """The number of parts and their predicted bytes, with other steps for some row groups."""
+        size = sum(self._bytes_of(piece, (groups or {}).get(piece.group)) for part in planned for piece in part)
+        return len(planned), size + self.base * len(planned)
+
+    def _planner(self, steps_of: StepsOf) -> Planner:
+        return Planner(self._groups, steps_of, self.base, self._snap)
+
+    def _settled(self, make: Make) -> tuple[Part, ...]:
+        """The plan in which no slice repeats dictionaries of more bytes than are carried."""
         while True:
-            planned = make(Planner(self._groups, self._steps_of, self.base, self._snap))
+            planned = make(self._planner(self._steps_of))
             cuts = self._cut_pieces(planned)
             guessed = {cut.group for cut in cuts if not self._is_exact(self._places[cut.group])}
             stubborn = {cut.group for cut in cuts if self._must_replace(cut)}
@@ -90,13 +140,15 @@ class Layout:
     def _piece(self, piece: Piece, place: Place) -> PlannedPiece:
         group = self._groups[piece.group]
         whole = piece.last - piece.first == group.rows
-        if whole:
-            size = float(group.size)
-        else:
-            steps = self._steps_of(piece.group)
-            size = steps.size_at(piece.last) - steps.size_at(piece.first) + steps.fixed_from(piece.first)
+        size = self._bytes_of(piece)
         how = ENCODED if place.fresh is not None else RAW if whole else CUT
         return PlannedPiece(place.source, place.index, 1, piece.first, piece.last, how, int(size), place.fresh)
+
+    def _bytes_of(self, piece: Piece, steps: Steps | None = None) -> float:
+        if piece.last - piece.first == self._groups[piece.group].rows:
+            return float(self._groups[piece.group].size)
+        steps = steps or self._steps_of(piece.group)
+        return steps.size_at(piece.last) - steps.size_at(piece.first) + steps.fixed_from(piece.first)
 
     def _cut_pieces(self, planned: Sequence[Part]) -> list[Piece]:
         """Pieces that are slices of a row group only."""
@@ -106,7 +158,7 @@ class Layout:
 
     def _is_exact(self, place: Place) -> bool:
         """Whether the row group is planned with the dictionaries its slices repeat, not as if encoded anew."""
-        small = self._pages_of(place).steps.dictionaries_from(0) <= self._inputs.dictionary_limit
+        small = self._pages_of(place).steps.dictionaries_from(0) <= self._carried
         return small or place.fresh is not None or place in self._exact
 
     def _steps_of(self, group: int) -> Steps:
@@ -125,7 +177,11 @@ class Layout:
             return True
         if place.fresh is not None or place in self._kept:
             return False
-        return piece.first > 0 and pages.steps.dictionaries_from(piece.first) > self._inputs.dictionary_limit
+        return self._repeats(piece, self._carried)
+
+    def _repeats(self, piece: Piece, most: float) -> bool:
+        """Whether the slice repeats dictionaries of more than `most` bytes that an earlier one has too."""
+        return piece.first > 0 and self._pages_of(self._places[piece.group]).steps.dictionaries_from(piece.first) > most
 
     def _pages_of(self, place: Place) -> _Pages:
         if place not in self._pages:

@@ -250,7 +250,7 @@ def rewrite_row_group(file: BinaryIO, footer: Footer, index: int, out: BinaryIO,
     options = writer_options(footer)
     group_rows = ROW_GROUP_ROWS
     if dictionary_limit != float("inf"):
-        options["dictionary_pagesize_limit"] = max(64, int(dictionary_limit / 4 / len(footer.leaves)))
+        options["dictionary_pagesize_limit"] = max(64, int(dictionary_limit / len(footer.leaves)))
         options["write_batch_size"] = 256
         part = 20 * dictionary_limit
         group_rows = max(1, min(ROW_GROUP_ROWS, int(group.rows * part / GROUPS_PER_PART / max(1, group.size))))

@@ -185,6 +185,30 @@ def test_dictionaries_large_against_the_target_are_not_repeated():
     assert max(map(len, parts)) / min(map(len, parts)) < 1.25
 
 
+@pytest.mark.parametrize("share", [8, 4])
+def test_dictionaries_that_cost_no_part_are_carried(share):
+    """Encoding the rows anew with smaller dictionaries would take more bytes than repeating them."""
+    rng = random.Random(6)
+    texts = [f"some longer text {rng.randrange(300)}" for _ in range(40_000)]
+    data = written(pa.table({"text": texts, "n": [rng.random() for _ in range(40_000)]}), use_dictionary=["text"])
+    most = len(data) // share
+    result, parts = split_all(data, max_bytes=most)
+    check(data, result, parts, most)
+    assert result.encoded.row_groups == 0
+    assert len(parts) == share + 1
+    assert max(map(len, parts)) / min(map(len, parts)) < 1.05
+
+
+def test_a_dictionary_above_the_target_is_never_carried():
+    texts = [f"{n % 4000:030d}" for n in range(20_000)]
+    data = written(pa.table({"text": texts}), compression="none")
+    most = 60_000
+    result, parts = split_all(data, max_bytes=most)
+    check(data, result, parts, most)
+    assert result.encoded.row_groups > 0
+    assert not result.oversize
+
+
 def test_no_rows_give_one_empty_part():
     data = written(table_of(["key", "deep"], 0))
     for target in ({"max_bytes": 10}, {"parts": 3}, {"rows": 2}):
