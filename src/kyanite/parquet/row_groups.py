@@ -27,7 +27,7 @@ from kyanite.parquet.chunk_shapes import (
     learn,
     number_at,
 )
-from kyanite.parquet.thrift import LIST, STRUCT, Struct, decode, number_of, read_varint
+from kyanite.parquet.thrift import I16, LIST, STRUCT, Struct, decode, number_of, read_varint
 
 if TYPE_CHECKING:
     from kyanite.parquet.footer import RowGroup
@@ -37,6 +37,7 @@ GROUP_LEVELS = 2  # RowGroup and ColumnChunk; see FOOTER_LEVELS
 LEARN_FROM = 32  # row groups: fewer are decoded sooner than patterns are made
 SHAPES_PER_COLUMN = 8
 KEPT = 4
+ORDINAL = 7  # the field of a row group
 INDEXES = (OFFSET_INDEX, COLUMN_INDEX, BLOOM_FILTER)
 
 
@@ -45,7 +46,8 @@ class Found:
     """A row group's place in the footer: bytes `begin` .. `end` of it.
 
     `chunks` are the (start, size) of the column chunks, `spans` where each one's offsets lie that move with the data,
-    `group` the numbers of the row group itself, (field, where).
+    `group` the numbers of the row group itself, (field, where). `last_field` is its last one but for the ordinal, which
+    is the last of all if it `has_ordinal`.
     """
 
     begin: int
@@ -53,6 +55,8 @@ class Found:
     chunks: list[tuple[int, int]]
     spans: list[list[Span]]
     group: list[tuple[int, Span]]
+    last_field: int
+    has_ordinal: bool
 
 
 class RowGroups(Sequence["RowGroup"]):
@@ -158,8 +162,13 @@ class Scanner:
             chunks.append(self._start_and_size(places))
             moving = [places[path] for path in (FILE_OFFSET, DATA, INDEX_PAGE, DICTIONARY) if path in places]
             spans.append(sorted(moving))
-        _, end, tail = decode_rest(self._data, position, 1)
-        return Found(begin, end, chunks, spans, tail)
+        fields, end, tail = decode_rest(self._data, position, 1)
+        last = max((number for number in fields if number != ORDINAL), default=1)
+        if last > ORDINAL:
+            return None
+        if ORDINAL in fields and self._data[tail[-1][1][0] - 1] != (ORDINAL - last) << 4 | I16:
+            return None  # its head is longer than a byte, or it is not the last field
+        return Found(begin, end, chunks, spans, tail, last, ORDINAL in fields)
 
     def _columns_at(self, begin: int) -> int | None:
         """Where the first column chunk of the row group begins; None when it does not begin with all of them."""

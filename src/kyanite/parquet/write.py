@@ -19,7 +19,7 @@ from kyanite.parquet.footer import (
     without_old_statistics,
 )
 from kyanite.parquet.model import Sink
-from kyanite.parquet.row_groups import Found, RowGroups
+from kyanite.parquet.row_groups import ORDINAL, Found, RowGroups
 from kyanite.parquet.thrift import (
     I16,
     I32,
@@ -43,6 +43,7 @@ INDEX_MEMORY_BYTES = 8 * 1024 * 1024
 MOST_INDEXES = 20_000  # held back; then they are written between row groups
 MOST_ORDINAL = 32_767  # of a row group: 16 bits
 BLOOM_FILTER, COLUMN_INDEX, OFFSET_INDEX = 14, 6, 4
+FILE_OFFSET = 5  # of a row group
 Range = tuple[int, int]
 
 
@@ -104,7 +105,9 @@ class FileWriter:
         self.rows = 0
         self.position = 0
         self.put(MAGIC)
-        self._groups: list[bytes] = []
+        self._groups: list[bytes] = []  # without ordinals: these are all written or none
+        self._ordinals = bytearray()  # the head of each row group's ordinal, the field to come
+        self._wants_ordinals = False
         self._waiting: list[tuple[int, Struct]] = []  # row groups whose indexes have no place yet
         self._indexes: list[_Index] = []
         self._spool = tempfile.SpooledTemporaryFile(max_size=INDEX_MEMORY_BYTES)  # noqa: SIM115 - closed by close()
@@ -131,11 +134,12 @@ class FileWriter:
         start = self.position
         foreign = footer.created_by != self._template.created_by
         groups = footer.row_groups
-        if isinstance(groups, RowGroups) and not foreign and len(self._groups) <= MOST_ORDINAL:
+        if isinstance(groups, RowGroups) and not foreign:
             found = groups.find(index)
             if found is not None:
                 shifts = self._copy_chunks(file, found[1].chunks, footer.name)
-                self._groups.append(_moved_description(*found, shifts, start, len(self._groups)))
+                self._groups.append(_moved_description(*found, shifts, start))
+                self._take_ordinal(found[1].last_field, found[1].has_ordinal)
                 self.rows += groups.rows[index]
                 return
         group = groups[index]
@@ -163,12 +167,10 @@ class FileWriter:
         """Register a row group whose column chunks have been written from `start` on."""
         group[1] = (LIST, (STRUCT, list(columns)))
         group[3] = (I64, rows)
-        if 5 in group:
-            group[5] = (I64, start)
-        if 7 in group:
-            group[7] = (I16, len(self._groups))
-            if len(self._groups) > MOST_ORDINAL:
-                del group[7]
+        if FILE_OFFSET in group:
+            group[FILE_OFFSET] = (I64, start)
+        has_ordinal = group.pop(ORDINAL, None) is not None
+        self._take_ordinal(max(group), has_ordinal)
         self.rows += rows
         if not self._indexes:
             self._groups.append(encode(group))
@@ -177,6 +179,20 @@ class FileWriter:
         self._groups.append(b"")
         if len(self._indexes) > MOST_INDEXES:
             self._put_indexes()
+
+    def _take_ordinal(self, last_field: int, had: bool) -> None:
+        """How the row group's ordinal will be written behind its field `last_field`."""
+        self._ordinals.append((ORDINAL - last_field) << 4 | I16 if last_field < ORDINAL else 0)
+        self._wants_ordinals |= had
+
+    def _with_ordinals(self) -> list[bytes]:
+        """The row groups' descriptions, numbered where a source's are: all or none, as readers demand."""
+        if not self._wants_ordinals or len(self._groups) > MOST_ORDINAL + 1 or 0 in self._ordinals:
+            return self._groups
+        return [
+            group[:-1] + _ordinal(head, number) + b"\0"
+            for number, (head, group) in enumerate(zip(self._ordinals, self._groups, strict=True))
+        ]
 
     def take_bloom_filter(self, file: BinaryIO, footer: Footer, meta: Struct) -> None:
         """Keep the bloom filter that `meta`, a ColumnMetaData of this file to be, has the source's place of."""
@@ -221,7 +237,7 @@ class FileWriter:
         self._put_indexes()
         struct = dict(self._template.struct)
         struct[3] = (I64, self.rows)
-        struct[4] = (LIST, Opaque(list_head(STRUCT, len(self._groups)) + b"".join(self._groups)))
+        struct[4] = (LIST, Opaque(list_head(STRUCT, len(self._groups)) + b"".join(self._with_ordinals())))
         with uncollected():
             footer = encode(struct)
         self.put(footer + packing.pack("<I", len(footer)) + MAGIC)
@@ -241,8 +257,14 @@ def _runs(chunks: Sequence[Range]) -> list[tuple[int, int, list[int]]]:
     return runs
 
 
-def _moved_description(data: bytes, found: Found, shifts: Sequence[int], start: int, ordinal: int) -> bytes:
-    """The row group's description with its offsets moved: bytes between the offsets stay as they are."""
+def _ordinal(head: int, number: int) -> bytes:
+    out = bytearray([head])
+    write_varint(out, number << 1)
+    return bytes(out)
+
+
+def _moved_description(data: bytes, found: Found, shifts: Sequence[int], start: int) -> bytes:
+    """The row group's description with its offsets moved, without ordinal: other bytes stay as they are."""
     out = bytearray()
     position = found.begin
     for spans, shift in zip(found.spans, shifts, strict=True):
@@ -253,10 +275,12 @@ def _moved_description(data: bytes, found: Found, shifts: Sequence[int], start: 
                 write_varint(out, (value + shift) << 1)
                 position = end
     for number, (begin, end) in found.group:
-        if number in (5, 7):
+        if number == FILE_OFFSET:
             out += data[position:begin]
-            write_varint(out, (start if number == 5 else ordinal) << 1)
+            write_varint(out, start << 1)
             position = end
+        elif number == ORDINAL:
+            return bytes(out + data[position : begin - 1] + b"\0")
     return bytes(out + data[position : found.end])
 
 

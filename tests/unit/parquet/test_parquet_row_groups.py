@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parquet_files import COLUMNS, metadata, read, source, table_of, written
+from parquet_files import COLUMNS, metadata, read, source, split_all, table_of, written
 
 from kyanite.errors import KyaniteError
 from kyanite.parquet import merge
 from kyanite.parquet.chunk_shapes import CAPTURED, NoShape, learn, number_at
 from kyanite.parquet.footer import footer_of
 from kyanite.parquet.row_groups import LEARN_FROM, RowGroups
-from kyanite.parquet.thrift import BINARY, I64, LIST, STRUCT, decode, encode, struct_of, structs_of
+from kyanite.parquet.thrift import BINARY, I16, I64, LIST, STRUCT, decode, encode, struct_of, structs_of
 from kyanite.parquet.write import FileWriter, RangeCopier
 
 
@@ -170,12 +170,45 @@ def test_indexes_of_many_row_groups_are_written_between_them(monkeypatch):
     assert min(places) < max(starts)
 
 
-def test_row_groups_beyond_16_bits_have_no_ordinal(monkeypatch):
-    monkeypatch.setattr("kyanite.parquet.write.MOST_ORDINAL", 40)
-    data = many_groups(["key"], 60)
+def ordinals_of(data):
+    return [group.struct.get(7, (0, None))[1] for group in footer(data).row_groups]
+
+
+@pytest.mark.parametrize(("most", "numbered"), [(58, False), (59, True)])
+def test_row_groups_beyond_16_bits_have_no_ordinals(monkeypatch, most, numbered):
+    monkeypatch.setattr("kyanite.parquet.write.MOST_ORDINAL", most)
+    data = with_ordinals(many_groups(["key"], 60), range(60))
     out = io.BytesIO()
     merge([source(data)], out)
-    ordinals = [group.struct.get(7, (0, None))[1] for group in footer(out.getvalue()).row_groups]
-    had = [group.struct.get(7, (0, None))[1] for group in footer(data).row_groups]
-    assert ordinals == [number if number is not None and number <= 40 else None for number in had]
+    assert ordinals_of(out.getvalue()) == (list(range(60)) if numbered else [None] * 60)
     assert read(out.getvalue()).equals(read(data))
+
+
+@pytest.mark.parametrize("count", [3, 50])
+@pytest.mark.parametrize("numbered", [lambda n: True, lambda n: n % 2 == 0, lambda n: n > 1, lambda n: n == 0])
+def test_all_row_groups_are_numbered_when_a_source_numbers_one(count, numbered):
+    data = with_ordinals(many_groups(["key", "kind"], count), filter(numbered, range(count)))
+    assert [ordinal is not None for ordinal in ordinals_of(data)] == [numbered(n) for n in range(count)]
+    out = io.BytesIO()
+    merge([source(data), source(data)], out)
+    assert ordinals_of(out.getvalue()) == list(range(2 * count))
+    assert read(out.getvalue()).num_rows == 2 * read(data).num_rows
+
+
+def test_sources_without_ordinals_give_none():
+    data = with_ordinals(many_groups(["key"], 50), ())
+    _, parts = split_all(data, parts=4)
+    assert {ordinal for part in parts for ordinal in ordinals_of(part)} == {None}
+
+
+def with_ordinals(data, numbers):
+    """The file with an ordinal in those row groups only."""
+    numbers = set(numbers)
+    length = int.from_bytes(data[-8:-4], "little")
+    struct, _ = decode(data[-8 - length : -8])
+    for number, group in enumerate(structs_of(struct, 4)):
+        group.pop(7, None)
+        if number in numbers:
+            group[7] = (I16, number)
+    changed = encode(struct)
+    return data[: -8 - length] + changed + len(changed).to_bytes(4, "little") + data[-4:]
