@@ -33,20 +33,14 @@ CASES = [f"{writer}-{variant}" for writer, variants in VARIANTS.items() for vari
 PARTS = 5
 SMALLEST_TARGET = 40_000  # bytes; a footer of 15 columns takes 4,000 of them
 SPREAD = 0.05, 5_000  # of the largest part, and bytes more: the parts are small, so that a cut page counts
-ORDINALS = (
-    "a row group that is encoded anew has no ordinal while copied ones keep theirs; parquet-rs refuses such files"
-)
 FASTPARQUET = "fastparquet reads None where a chunk's dictionary gives way to plain pages, in pyarrow's files too"
 KNOWN = {  # (test or reader, case) -> the defect; one of ours that is gone must go from here too
-    ("datafusion", "arro3-bloom"): ORDINALS,
-    ("datafusion", "datafusion-small-row-groups"): ORDINALS,
     ("fastparquet", "arro3-bloom"): FASTPARQUET,
     ("fastparquet", "arro3-nested-brotli"): FASTPARQUET,
     ("fastparquet", "arro3-nested-v2"): FASTPARQUET,
     ("fastparquet", "datafusion-default"): FASTPARQUET,
     ("fastparquet", "datafusion-nested"): FASTPARQUET,
     ("fastparquet", "datafusion-small-row-groups"): FASTPARQUET,
-    ("sizes", "spark-lz4-bloom"): "bloom filters are planned with the rows of a row group, but a slice has none",
 }
 
 

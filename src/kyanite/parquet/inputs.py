@@ -12,15 +12,18 @@ from types import TracebackType
 from typing import BinaryIO
 
 from kyanite.parquet.codecs import check_codec
-from kyanite.parquet.footer import Footer, RowGroup, read_footer
+from kyanite.parquet.footer import Footer, RowGroup, naming, read_footer
 from kyanite.parquet.model import Source
 from kyanite.parquet.pages import PageTable, page_tables
 from kyanite.parquet.reencode import rewrite_row_group, rewritten_footer
+from kyanite.parquet.row_groups import RowGroups
 from kyanite.parquet.thrift import number_of
+from kyanite.parquet.write import bloom_filter_size
 
 OPEN_FILES = 16
 KEPT_TABLES = 64
-FILTER_SHARE = 0.2  # of the dictionary limit, itself 5 % of a part: what bloom filters of a cut row group may take
+FILTER_SHARE = 0.2  # of the dictionary limit, itself 5 % of a part: what bloom filters of a cut row group may take,
+# while those of a whole one may take all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Inputs:
         self._files: OrderedDict[int, BinaryIO] = OrderedDict()
         self._tables: OrderedDict[Place, tuple[PageTable, ...]] = OrderedDict()
         self._fresh: dict[tuple[int, int], tuple[Footer, BinaryIO]] = {}
+        self._untold: dict[int, bool] = {}  # sources whose footers do not tell the lengths of bloom filters
+        self._filter_sizes: dict[Place, tuple[int, int]] = {}
         self._stack = ExitStack()
         self.folder = folder
 
@@ -111,6 +116,39 @@ class Inputs:
         sizes = [number_of(chunk.meta, 15, 0) for chunk in group.chunks if 14 in chunk.meta]
         size = sum(sizes) if all(sizes) else 0
         return size if size <= self.dictionary_limit * FILTER_SHARE else 0
+
+    def keeps_filters(self, place: Place) -> bool:
+        """Whether the row group, when copied whole, keeps its bloom filters: they are small against a part."""
+        return not self._may_have_large_filters(place) or sum(self._filters_of(place)) <= self.dictionary_limit
+
+    def unforeseen_filters(self, place: Place) -> int:
+        """Bytes of bloom filters that the whole row group is copied with, beyond those that its footer tells of."""
+        if not self._may_have_large_filters(place):
+            return 0
+        told, untold = self._filters_of(place)
+        return untold if told + untold <= self.dictionary_limit else -told
+
+    def _may_have_large_filters(self, place: Place) -> bool:
+        if place.fresh is not None or self.dictionary_limit == float("inf"):
+            return False
+        groups = self.footer(place.source).row_groups
+        if place.source not in self._untold:
+            first = next(group for group in groups if group.rows)
+            self._untold[place.source] = any(14 in c.meta and not number_of(c.meta, 15, 0) for c in first.chunks)
+        if self._untold[place.source] or not isinstance(groups, RowGroups):
+            return True
+        return groups.index_sizes[place.index] > self.dictionary_limit
+
+    def _filters_of(self, place: Place) -> tuple[int, int]:
+        """Bytes of the row group's bloom filters: those whose length the footer tells, and the others."""
+        if place not in self._filter_sizes:
+            file, footer, group = self.where(place)
+            metas = [chunk.meta for chunk in group.chunks if 14 in chunk.meta]
+            told = sum(number_of(meta, 15, 0) for meta in metas)
+            places = [number_of(meta, 14) for meta in metas if not number_of(meta, 15, 0)]
+            with naming(footer.name):
+                self._filter_sizes[place] = told, sum(bloom_filter_size(file, start, footer) for start in places)
+        return self._filter_sizes[place]
 
     def encoded(self, place: Place) -> tuple[Footer, BinaryIO]:
         """Footer and file of the row group encoded anew, always in the same way; `UnsupportedError` if impossible."""

@@ -53,8 +53,9 @@ class Layout:
         for number, footer in enumerate(footers):
             for index, (rows, size) in enumerate(footer.group_sizes()):
                 if rows:
-                    self._places.append(Place(number, index))
-                    self._groups.append(Group(rows, size + self._shares[number]))
+                    place = Place(number, index)
+                    self._places.append(place)
+                    self._groups.append(Group(rows, size + self._shares[number] + inputs.unforeseen_filters(place)))
         self._carried = inputs.dictionary_limit * MOST_CARRIED  # bytes of dictionaries that slices repeat
         self._decided = False
         self._kept: set[Place] = set()  # dictionaries are repeated after all
@@ -190,6 +191,7 @@ class Layout:
             except NotCuttable as error:
                 group = self._inputs.where(place)[2]
                 size = group.size + group.index_size + self._shares[place.source]
+                size += self._inputs.unforeseen_filters(place)
                 self._pages[place] = _Pages(linear_steps(group.rows, size), error.message)
         return self._pages[place]
 

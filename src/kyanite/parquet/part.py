@@ -121,7 +121,8 @@ def _put_piece(inputs: Inputs, piece: PlannedPiece, writer: FileWriter) -> int:
     """Bytes of pages that had to be made anew."""
     if piece.how == RAW:
         for index in range(piece.row_group, piece.row_group + piece.count):
-            writer.add_row_group(*inputs.row_group(Place(piece.source, index)))
+            place = Place(piece.source, index)
+            writer.add_row_group(*inputs.row_group(place), inputs.keeps_filters(place))
         return 0
     place = Place(piece.source, piece.row_group, piece.fresh)
     file, footer, index = inputs.row_group(place)

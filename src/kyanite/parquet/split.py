@@ -32,7 +32,8 @@ from kyanite.parquet.split_plan import PlannedPart, SplitPlan
 SLACK = 0.0015  # of the target, for what is estimated: rewritten pages and the footer
 REDO_SHARE = 0.98
 ESTIMATE_ERROR = 1.1  # a part larger than that is a local surprise, not an estimate to correct for all parts
-DICTIONARY_SHARE = 0.05  # of a part, that slices of a row group may repeat
+DICTIONARY_SHARE = 0.05  # of a part, that slices of a row group should repeat at most
+WHOLE_SHARE = 0.99  # of the target: sources below it are one part, with all that they have
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Target:
             raise ParameterError(f"The size of the parts must be positive, not {given[0]}.")
 
     def dictionary_limit(self, total: int) -> float:
-        """Bytes of dictionaries that each slice of a row group may repeat, for sources of `total` bytes."""
-        if self.rows is not None:
+        """Bytes of dictionaries that slices of a row group should repeat at most, for sources of `total` bytes."""
+        if self.rows is not None or total <= WHOLE_SHARE * (self.max_bytes or 0):
             return float("inf")
         return DICTIONARY_SHARE * (total / self.parts if self.parts else cast(int, self.max_bytes))
 

@@ -129,8 +129,8 @@ class FileWriter:
         self._copier.copy(file, start, size, self._out, name)
         self.position += size
 
-    def add_row_group(self, file: BinaryIO, footer: Footer, index: int) -> None:
-        """Append whole row group number `index` of the file as it is, with its page indexes and bloom filters."""
+    def add_row_group(self, file: BinaryIO, footer: Footer, index: int, filters: bool = True) -> None:
+        """Append whole row group number `index` of the file as it is, with page indexes and (if wanted) filters."""
         start = self.position
         foreign = footer.created_by != self._template.created_by
         groups = footer.row_groups
@@ -150,7 +150,7 @@ class FileWriter:
                 column = moved_chunk(chunk, shift)
                 if foreign:
                     column = without_old_statistics(column)
-                self._take_indexes(file, footer, column, shift)
+                self._take_indexes(file, footer, column, shift, filters)
                 columns.append(column)
         self.add_columns(dict(group.struct), columns, group.rows, start)
 
@@ -197,12 +197,15 @@ class FileWriter:
     def take_bloom_filter(self, file: BinaryIO, footer: Footer, meta: Struct) -> None:
         """Keep the bloom filter that `meta`, a ColumnMetaData of this file to be, has the source's place of."""
         place = number_of(meta, BLOOM_FILTER)
-        size = number_of(meta, 15, 0) or _bloom_filter_size(file, place, footer)
+        size = number_of(meta, 15, 0) or bloom_filter_size(file, place, footer)
         self.keep_index(BLOOM_FILTER, meta, read_exactly(file, place, size, footer.name))
 
-    def _take_indexes(self, file: BinaryIO, footer: Footer, column: Struct, shift: int) -> None:
+    def _take_indexes(self, file: BinaryIO, footer: Footer, column: Struct, shift: int, filters: bool) -> None:
         meta = struct_of(column, 3)
-        if BLOOM_FILTER in meta:
+        if not filters:
+            meta.pop(BLOOM_FILTER, None)
+            meta.pop(BLOOM_FILTER + 1, None)
+        elif BLOOM_FILTER in meta:
             self.take_bloom_filter(file, footer, meta)
         if COLUMN_INDEX in column:
             data = read_exactly(file, number_of(column, 6), number_of(column, 7), footer.name)
@@ -291,8 +294,8 @@ def moved_offset_index(data: bytes, shift: int) -> bytes:
     return encode({**index, 1: (LIST, (STRUCT, pages))})
 
 
-def _bloom_filter_size(file: BinaryIO, place: int, footer: Footer) -> int:
-    """Header and bitset: older writers leave the length out of the footer."""
+def bloom_filter_size(file: BinaryIO, place: int, footer: Footer) -> int:
+    """Bytes of header and bitset: older writers leave the length out of the footer."""
     room = footer.size - 8 - footer.length - place
     header, end = decode(read_exactly(file, place, min(64, room), footer.name))
     return end + number_of(header, 1)

@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parquet_files import metadata, read, split_all, table_of, written
+from parquet_files import check, metadata, read, source, split_all, table_of, written
 
+from kyanite.parquet import plan
 from kyanite.parquet.footer import footer_of
 from kyanite.parquet.order import key_of, order_of, spread_zero
 from kyanite.parquet.page_cut import data_header, open_body
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import Summary, column_index_of, fold, indexed_summaries, page_summary, statistics_of
-from kyanite.parquet.thrift import BINARY, I32, I64, LIST, TRUE, decode, encode, structs_of
+from kyanite.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, TRUE, decode, encode, structs_of
 
 RNG = random.Random(2)
 TYPES = {
@@ -114,6 +115,61 @@ def test_bloom_filters_of_cut_row_groups_are_kept_while_they_are_small():
         assert part[meta[14][1] : meta[14][1] + meta[15][1]] == kept
     _, parts = split_all(data, max_bytes=4000)
     assert all(14 not in footer_of(io.BytesIO(p), len(p), "part").row_groups[0].chunks[0].meta for p in parts)
+
+
+def plain_table():
+    rng = random.Random(3)
+    return pa.table({"key": [n % 7 for n in range(12_000)], "byte": [rng.randrange(32) for _ in range(12_000)]})
+
+
+def filtered(size, lengths=True):
+    """Six row groups with a bloom filter of `size` bytes (all bits set) each; older writers leave lengths out."""
+    data = written(plain_table(), row_group_size=2000)
+    length = int.from_bytes(data[-8:-4], "little")
+    struct, _ = decode(data[-8 - length : -8])
+    body = data[: -8 - length]
+    kind = (STRUCT, {1: (STRUCT, {})})
+    for group in structs_of(struct, 4):
+        meta = structs_of(group, 1)[0][3][1]
+        filter_ = encode({1: (I32, size), 2: kind, 3: kind, 4: kind}) + b"\xff" * size
+        meta[14] = (I64, len(body))
+        if lengths:
+            meta[15] = (I32, len(filter_))
+        body += filter_
+    changed = encode(struct)
+    return body + changed + len(changed).to_bytes(4, "little") + data[-4:]
+
+
+def filters_in(data):
+    return sum(14 in chunk.meta for g in footer_of(io.BytesIO(data), len(data), "in").row_groups for chunk in g.chunks)
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_bloom_filters_large_against_a_part_are_left_out_and_not_planned_for(lengths):
+    data = filtered(8192, lengths)
+    bare = len(written(plain_table(), row_group_size=2000))
+    assert len(data) > 4 * bare
+    most = bare // 3
+    result, parts = split_all(data, max_bytes=most)
+    check(data, result, parts, most)
+    assert len(parts) == 4
+    assert max(map(len, parts)) < 1.05 * min(map(len, parts))
+    assert sum(map(filters_in, parts)) == 0
+    for target in ({"max_bytes": int(1.1 * len(data))}, {"rows": 2000}):
+        assert sum(map(filters_in, split_all(data, **target)[1])) == 6
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_bloom_filters_small_against_a_part_are_planned_for(lengths):
+    data = filtered(64, lengths)
+    most = len(data) // 2
+    result, parts = split_all(data, max_bytes=most)
+    check(data, result, parts, most)
+    assert sum(map(filters_in, parts)) in (5, 6)
+    assert all(filters_in(part) for part in parts)
+    assert sum(part.bytes for part in plan([source(data)], max_bytes=most).parts) == pytest.approx(
+        sum(map(len, parts)), rel=0.02
+    )
 
 
 NUMBER = Leaf(("v",), 2, 0, 1, 0, "signed")
