@@ -19,9 +19,7 @@ TAIL_BYTES = 16  # magic at both ends, footer length, longer numbers
 SNAP_SHARE = 0.02  # of the dictionary limit: 0.1 % of a part, at either end
 CUT_ENDS_BYTES = 40  # per column: the second header of a page cut in two
 MOST_CARRIED = 10  # dictionary limits, so half a part: larger dictionaries are never repeated
-CARRIED_COST = (
-    1.5  # times the parts (or bytes) without repeated dictionaries: what encoding anew takes, seen on flights
-)
+CARRIED_COST = 1.5  # times the parts (or bytes) with no dictionary repeated: encoding flights anew takes as much
 
 
 Make = Callable[[Planner], tuple[Part, ...]]
