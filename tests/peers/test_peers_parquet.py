@@ -244,6 +244,6 @@ def test_a_slice_lists_the_encodings_it_has(tmp_path):
     original = tmp_path / "words.parquet"
     pq.write_table(words, original, dictionary_pagesize_limit=2000, data_page_size=2000, write_batch_size=64)
     split(original, tmp_path / "out", max_size=100_000)
-    for part in sorted((tmp_path / "out").iterdir()):
+    for part in sorted((tmp_path / "out").glob("*.parquet")):
         column = pq.read_metadata(part).row_group(0).column(0)
         assert column.has_dictionary_page or "RLE_DICTIONARY" not in column.encodings
