@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from kyanite.definitions.load import (
 from kyanite.definitions.model import make_resource
 from kyanite.definitions.save import folder_files
 from kyanite.errors import DefinitionError, LimitError, NotFoundError
+
+PYTHON_3_13 = sys.version_info >= (3, 13)
 
 PIPELINE = {"name": "Main", "properties": {"activities": [{"name": "W", "type": "Wait"}], "lastPublishTime": "x"}}
 
@@ -84,7 +87,10 @@ def test_the_inner_name_wins_with_a_warning() -> None:
 @pytest.mark.parametrize(
     ("text", "place", "cure"),
     [
-        ('{"name": "A",}', ":1:14", "double quotes"),
+        # Python 3.13 points at the comma itself, older ones at what follows it
+        ('{"name": "A",}', ":1:13", "Remove the comma")
+        if PYTHON_3_13
+        else ('{"name": "A",}', ":1:14", "double quotes"),
         ('{\n "name": "A"\n "properties": {}}', ":3:2", "comma between"),
         ('{"name" "A"}', ":1:9", "colon"),
         ('{"name": }', ":1:10", "value here"),
