@@ -88,10 +88,7 @@ def test_the_inner_name_wins_with_a_warning() -> None:
 @pytest.mark.parametrize(
     ("text", "place", "cure"),
     [
-        # Python 3.13 points at the comma itself, older ones at what follows it
-        ('{"name": "A",}', ":1:13", "Remove the comma")
-        if PYTHON_3_13
-        else ('{"name": "A",}', ":1:14", "double quotes"),
+        ('{"name": "A",}', *TRAILING_COMMA),
         ('{\n "name": "A"\n "properties": {}}', ":3:2", "comma between"),
         ('{"name" "A"}', ":1:9", "colon"),
         ('{"name": }', ":1:10", "value here"),
