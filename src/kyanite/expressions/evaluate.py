@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeAlias, assert_never
 
@@ -21,6 +21,8 @@ from kyanite.expressions.values import find_key, joined, kind_of
 CARRIER_KEYS = frozenset(("value", "type"))
 SCALARS = frozenset((int, float, bool, type(None)))
 TEXT_SHOWN = 200
+VALUES_SHOWN = 4
+VALUE_CHARACTERS = 40
 
 
 def evaluate(value: Json, scope: Scope) -> Json:
@@ -123,8 +125,8 @@ def _call(call: Call, text: str, watch: Watch | None) -> Thunk:
     run = function.implementation
     arguments = tuple(_thunk(argument, text, watch) for argument in call.arguments)
 
-    def refused(problem: ExpressionError) -> ExpressionError:
-        return _refused(problem, name, call, text)
+    def refused(problem: ExpressionError, *seen: Json) -> ExpressionError:
+        return _refused(problem, name, call, text, seen)
 
     if function.lazy:
         return _lazy_call(run, arguments, refused)
@@ -139,7 +141,7 @@ def _call(call: Call, text: str, watch: Watch | None) -> Thunk:
             return _call_many(run, arguments, refused)
 
 
-Refused: TypeAlias = Callable[[ExpressionError], ExpressionError]
+Refused: TypeAlias = Callable[..., ExpressionError]  # the problem, then the values of the arguments seen so far
 
 
 def _lazy_call(run: Callable[..., Json], arguments: tuple[Thunk, ...], refused: Refused) -> Thunk:
@@ -164,44 +166,71 @@ def _call_0(run: Callable[..., Json], refused: Refused) -> Thunk:
 
 def _call_1(run: Callable[..., Json], first: Thunk, refused: Refused) -> Thunk:
     def thunk(evaluation: Evaluation) -> Json:
+        seen: tuple[Json, ...] = ()
         try:
-            return run(evaluation, first(evaluation))
+            seen = (first(evaluation),)
+            return run(evaluation, *seen)
         except ExpressionError as problem:
-            raise refused(problem) from None
+            raise refused(problem, *seen) from None
 
     return thunk
 
 
 def _call_2(run: Callable[..., Json], first: Thunk, second: Thunk, refused: Refused) -> Thunk:
     def thunk(evaluation: Evaluation) -> Json:
+        seen: tuple[Json, ...] = ()
         try:
-            return run(evaluation, first(evaluation), second(evaluation))
+            seen = (first(evaluation), second(evaluation))
+            return run(evaluation, *seen)
         except ExpressionError as problem:
-            raise refused(problem) from None
+            raise refused(problem, *seen) from None
 
     return thunk
 
 
 def _call_many(run: Callable[..., Json], arguments: tuple[Thunk, ...], refused: Refused) -> Thunk:
     def thunk(evaluation: Evaluation) -> Json:
+        seen: list[Json] = []
         try:
-            return run(evaluation, *[argument(evaluation) for argument in arguments])
+            seen = [argument(evaluation) for argument in arguments]
+            return run(evaluation, *seen)
         except ExpressionError as problem:
-            raise refused(problem) from None
+            raise refused(problem, *seen) from None
 
     return thunk
 
 
-def _refused(problem: ExpressionError, name: str, call: Call, text: str) -> ExpressionError:
+def _refused(problem: ExpressionError, name: str, call: Call, text: str, seen: Sequence[Json]) -> ExpressionError:
     """The problem with its place: the argument when one is to blame, else the call. One that has a place keeps it."""
     if isinstance(problem, ArgumentRefused):
         position = call.arguments[problem.index].start if problem.index < len(call.arguments) else call.start
         message = (
             f"The function '{name}' was invoked with a parameter that is not valid. {problem.message}"
-            f" (in '{_shown(text, call.start, call.end)}')"
+            f" (in '{_shown(text, call.start, call.end)}'{_values(seen)})"
         )
         return ExpressionError(message, text=text, position=position, cure=problem.cure)
     return _placed(problem, text, call.start)
+
+
+def _values(seen: Sequence[Json]) -> str:
+    """The arguments' values for a message. A long text is told by its length: a piece of a secret would not be known
+    as one and so not be masked.
+    """
+    if not seen:
+        return ""
+    shown = [_value(value) for value in seen[:VALUES_SHOWN]]
+    return f", called with {', '.join(shown)}{', ...' if len(seen) > VALUES_SHOWN else ''}"
+
+
+def _value(value: Json) -> str:
+    if isinstance(value, str):
+        return f"'{value}'" if len(value) <= VALUE_CHARACTERS else f"a text of {len(value):,} characters"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, int | float):
+        return str(value) if abs(value) < 1e40 else "a very large number"
+    kind = kind_of(value)
+    return f"an {kind} of {len(value):,} {'members' if kind == 'Object' else 'items'}"
 
 
 def _placed(problem: ExpressionError, text: str, position: int) -> ExpressionError:

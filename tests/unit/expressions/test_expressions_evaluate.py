@@ -57,13 +57,13 @@ def test_missing_property_names_the_available_ones():
             "@add(1, int('x'))",
             12,
             "The function 'int' was invoked with a parameter that is not valid. The value cannot be converted to the "
-            "target type (in 'int('x')')",
+            "target type (in 'int('x')', called with 'x')",
         ),
         (
             "@add(1, toupper(2))",
             16,
             "The function 'toUpper' was invoked with a parameter that is not valid. A string is expected, not a value "
-            "of type 'Integer'. (in 'toupper(2)')",
+            "of type 'Integer'. (in 'toupper(2)', called with 2)",
         ),
         ("@add(9223372036854775807, 1)", 1, "The result does not fit in a 64-bit integer."),
         (
@@ -221,3 +221,19 @@ def test_deep_values_are_refused_not_overflown():
     assert evaluate_text("@length(json(item()))", Scope(item="[" * 64 + "]" * 64)) == 1
     with pytest.raises(ExpressionError, match="more than 100000"):
         evaluate_text("@json(item())", Scope(item="[" + "1," * (limits.JSON_KEYS + 1) + "]"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("@add(variables('v'), 1)", "called with 'abc', 1)"),
+        ("@add(variables('list'), null)", "called with an Array of 2 items, null)"),
+        ("@substring(variables('long'), 99, 1)", "called with a text of 88 characters, 99, 1)"),
+        ("@if(variables('v'), 1, 2)", "(in 'if(variables('v'), 1, 2)')"),
+    ],
+)
+def test_messages_tell_the_values_but_no_piece_of_a_long_text(text: str, shown: str) -> None:
+    scope = Scope(variables={"v": "abc", "list": [1, 2], "long": "s" * 88})
+    with pytest.raises(ExpressionError) as raised:
+        evaluate_text(text, scope)
+    assert shown in raised.value.message and "ssss" not in raised.value.message
