@@ -164,12 +164,19 @@ class Place:
         assert {path.name for path in self.folder.iterdir()} == {"box", "old.parquet", "new.parquet"}
 
     def names(self) -> set[str]:
-        """What is in the target; obstore's own leavings for files on disk (`name#0`) are uploads that nobody sees."""
-        return {path.name for path in self.target.iterdir() if "#" not in path.name}
+        """What is in the target; obstore's own leavings for files on disk (`name#0`) are uploads that nobody sees,
+        and a folder with nothing but such files in it is none in an object store.
+        """
+        return {path.name for path in self.target.iterdir() if not (self.kind == "store" and unseen(path))}
 
     def listed(self) -> set[str]:
         document = json.loads((self.target / "_kyanite_split.json").read_bytes())
         return {"_kyanite_split.json", *(part["name"] for part in document["parts"])}
+
+
+def unseen(path: Path) -> bool:
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return all("#" in file.name for file in files)
 
 
 def must(ended: tuple[int, object]) -> object:
@@ -223,4 +230,12 @@ def main(kind: str, folder: Path, points: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    code = 0
+    try:
+        main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    except SystemExit as problem:
+        print(problem, file=sys.stderr)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a process that forked beside Arrow's threads does not always come through their destructors
