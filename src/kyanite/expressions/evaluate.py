@@ -206,7 +206,7 @@ def _refused(problem: ExpressionError, name: str, call: Call, text: str, seen: S
         position = call.arguments[problem.index].start if problem.index < len(call.arguments) else call.start
         message = (
             f"The function '{name}' was invoked with a parameter that is not valid. {problem.message}"
-            f" (in '{_shown(text, call.start, call.end)}'{_values(seen)})"
+            f" (in '{_shown(text, call.start, call.end)}'{_values(seen or problem.seen)})"
         )
         return ExpressionError(message, text=text, position=position, cure=problem.cure)
     return _placed(problem, text, call.start)

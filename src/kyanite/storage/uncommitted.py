@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
 
-class UncommittedFile:
+class UncommittedFile(ABC):
     """A binary file that is only written, in order; closing it or leaving its `with` block without a commit aborts."""
 
     closed = False
 
+    @abstractmethod
     def abort(self) -> None:
         """Drop everything written; the target stays as it was. Harmless after a commit or another abort."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Abort unless committed: a half-written file is never left behind."""

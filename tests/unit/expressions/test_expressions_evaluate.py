@@ -229,7 +229,7 @@ def test_deep_values_are_refused_not_overflown():
         ("@add(variables('v'), 1)", "called with 'abc', 1)"),
         ("@add(variables('list'), null)", "called with an Array of 2 items, null)"),
         ("@substring(variables('long'), 99, 1)", "called with a text of 88 characters, 99, 1)"),
-        ("@if(variables('v'), 1, 2)", "(in 'if(variables('v'), 1, 2)')"),
+        ("@if(variables('v'), 1, 2)", "(in 'if(variables('v'), 1, 2)', called with 'abc')"),
     ],
 )
 def test_messages_tell_the_values_but_no_piece_of_a_long_text(text: str, shown: str) -> None:

@@ -14,9 +14,10 @@ from kyanite.expressions.xml_tree import XmlNode, parse_xml
 class ArgumentRefused(ExpressionError):
     """A function cannot take its argument number `index` (0-based); evaluation adds name, text and position."""
 
-    def __init__(self, index: int, reason: str) -> None:
+    def __init__(self, index: int, reason: str, *seen: Json) -> None:
         super().__init__(reason)
         self.index = index
+        self.seen = seen
 
 
 def text(value: Json, index: int = 0) -> str:
@@ -46,7 +47,7 @@ def boolean(value: Json, index: int = 0) -> bool:
     """The argument as a boolean; `'true'`, 1 and null are refused."""
     if type(value) is bool:
         return value
-    raise ArgumentRefused(index, f"A boolean is expected, not a value of type '{kind_of(value)}'.")
+    raise ArgumentRefused(index, f"A boolean is expected, not a value of type '{kind_of(value)}'.", value)
 
 
 def array(value: Json, index: int = 0) -> list[Json]:
