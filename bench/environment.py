@@ -1,7 +1,7 @@
-"""The virtual environments of the peers, under bench/.venv, from hash-locked requirement files; nothing of the
-project's own environment is touched.
+"""The virtual environments of the peers and of other clients, under bench/.venv, from hash-locked requirement files;
+nothing of the project's own environment is touched.
 
-    python bench/environment.py [install] [bench | bench-spark | bench-orchestrators ...]
+    python bench/environment.py [install] [bench | bench-spark | bench-orchestrators | clients-old ...]
     python bench/environment.py lock [--upgrade]
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "bench" / ".venv"
-NAMES = ("bench", "bench-orchestrators", "bench-spark")
+NAMES = ("bench", "bench-orchestrators", "bench-spark", "clients-old")
 
 
 def python_of(name: str) -> Path | None:
