@@ -1,0 +1,90 @@
+"""From the wire to a service and back: guard, place, handle, and an error in the shape the client reads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from kyanite.errors import KyaniteError
+from kyanite.server.guard import check
+from kyanite.server.http import (
+    ClientGone,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    Service,
+    read_request,
+    send_response,
+)
+from kyanite.server.places import azure_suffix, place
+
+if TYPE_CHECKING:
+    from kyanite.server.context import ServerContext
+
+_LOG = logging.getLogger("kyanite.server")
+
+# name -> "module:function", the function takes a ServerContext and gives a Service; imported on the first request
+SERVICES: dict[str, str] = {
+    "authority": "kyanite.server.authority:open_service",
+    "batch": "kyanite.server.batch:open_service",
+    "management": "kyanite.server.management:open_service",
+    "status": "kyanite.server.status:open_service",
+    "storage": "kyanite.server.storage:open_service",
+}
+
+
+class Application:
+    """The ASGI application of a workspace."""
+
+    def __init__(self, context: ServerContext, services: Mapping[str, str] = SERVICES) -> None:
+        self._context = context
+        self._names = services
+        self._services: dict[str, Service] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; nothing but HTTP is spoken here."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        request = read_request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientGone:
+            return
+        self._context.observe(request, response)
+        await send_response(send, response, head=request.method == "HEAD")
+
+    async def _answer(self, request: Request) -> Response:
+        name = place(request)
+        service = self._service(name)
+        try:
+            check(request, self._is_own_host)
+            return await service.handle(request)
+        except ClientGone:
+            raise
+        except KyaniteError as error:
+            return service.failure(request, error)
+        except Exception as error:  # noqa: BLE001 - told to the log, answered as InternalError
+            _LOG.exception("%s %s failed", request.method, name)
+            return service.failure(request, error)
+
+    def _is_own_host(self, host: str) -> bool:
+        return azure_suffix(host) is not None
+
+    def _service(self, name: str) -> Service:
+        if name not in self._services:
+            self._services[name] = load(self._names[name])(self._context)
+        return self._services[name]
+
+
+def load(reference: str) -> Callable[[ServerContext], Service]:
+    """The function that a table names as "module:function"."""
+    from importlib import import_module
+
+    module, _, attribute = reference.partition(":")
+    found: Callable[[ServerContext], Service] = getattr(import_module(module), attribute)
+    return found

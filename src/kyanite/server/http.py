@@ -1,0 +1,203 @@
+"""Requests and responses as every service here sees them; the only place that knows ASGI.
+
+Routing, bodies and headers are Azure's own, so no web framework stands between: what a request signs is its raw,
+still percent-encoded path, and what it asks for stands in `comp=`, `restype=`, `action=` and headers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from kyanite.errors import LimitError
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Query:
+    """The query of an address: names in any case, values decoded, in their order."""
+
+    def __init__(self, raw: str) -> None:
+        self.raw = raw
+        self.pairs: list[tuple[str, str]] = []
+        for piece in raw.split("&") if raw else ():
+            name, _, value = piece.partition("=")
+            self.pairs.append((unquote(name.replace("+", " ")), unquote(value.replace("+", " "))))
+        self._first: dict[str, str] = {}
+        for name, value in self.pairs:
+            self._first.setdefault(name.lower(), value)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first value of a name (given in lower case)."""
+        return self._first.get(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._first
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. `raw_path` is as it came; `headers` has lower-case names; `host` has no port."""
+
+    method: str
+    scheme: str
+    host: str
+    port: int | None
+    raw_path: str
+    query: Query
+    headers: Mapping[str, str]
+    client: str
+    receive: Receive = field(repr=False)
+    rest: str = ""  # the raw path below where the service is mounted, beginning with "/" or empty
+    account: str = ""  # the account the address names: by its host or its first part
+    host_style: bool = False  # the account stands in the host name, not in the path
+    identity: Any = None  # who asks, once a service has found out
+
+    @property
+    def path(self) -> str:
+        """The decoded path below the service's place."""
+        return unquote(self.rest)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port under which the client reached us: the beginning of the links we give out."""
+        port = "" if self.port in (None, {"http": 80, "https": 443}[self.scheme]) else f":{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}{port}"
+
+    @property
+    def mounted(self) -> str:
+        """`origin` with the part of the path that stands before `rest`."""
+        return self.origin + (self.raw_path[: len(self.raw_path) - len(self.rest)] if self.rest else self.raw_path)
+
+    @property
+    def content_length(self) -> int | None:
+        """The announced size of the body in bytes."""
+        text = self.headers.get("content-length", "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body piece by piece, as it arrives. ClientGone when the client hangs up before its end."""
+        while True:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            if message.get("body"):
+                yield message["body"]
+            if not message.get("more_body"):
+                return
+
+    async def body(self, most: int) -> bytes:
+        """The whole body; LimitError `RequestBodyTooLarge` beyond so many bytes."""
+        if (self.content_length or 0) > most:
+            raise too_large(most)
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self.chunks():
+            size += len(piece)
+            if size > most:
+                raise too_large(most)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+class ClientGone(Exception):
+    """The client closed the connection in the middle of its request."""
+
+
+def too_large(most: int) -> LimitError:
+    """What a body of more than `most` bytes is answered with."""
+    return LimitError(f"The request's body is larger than {most:,} bytes.", code="RequestBodyTooLarge")
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer; a body that is an iterator is streamed and needs its `content-length` among the headers."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | AsyncIterator[bytes] = b""
+
+    @staticmethod
+    def json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """A JSON body."""
+        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        return Response(status, {"content-type": "application/json; charset=utf-8", **(headers or {})}, body)
+
+    @staticmethod
+    def text(text: str, status: int = 200) -> Response:
+        """A plain text body."""
+        return Response(status, {"content-type": "text/plain; charset=utf-8"}, text.encode())
+
+
+class Service(Protocol):
+    """Something mounted on the server. `handle` may raise KyaniteError; `failure` gives it the service's shape."""
+
+    name: str
+
+    async def handle(self, request: Request) -> Response:
+        """Answer the request."""
+        ...
+
+    def failure(self, request: Request, error: Exception) -> Response:
+        """The service's error body for a KyaniteError, or InternalError (without details) for any other."""
+        ...
+
+
+def read_request(scope: Scope, receive: Receive) -> Request:
+    """The request of an ASGI scope."""
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1")
+        text = value.decode("latin-1")
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    host, port = split_host(headers.get("host", ""))
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    client = scope.get("client")
+    return Request(
+        method=scope["method"],
+        scheme=scope.get("scheme", "http"),
+        host=host,
+        port=port,
+        raw_path=raw_path.decode("latin-1"),
+        query=Query(scope.get("query_string", b"").decode("latin-1")),
+        headers=headers,
+        client=client[0] if client else "",
+        receive=receive,
+    )
+
+
+def split_host(text: str) -> tuple[str, int | None]:
+    """A Host header as (lower-case name without brackets, port or None)."""
+    text = text.strip().lower()
+    if text.startswith("["):
+        name, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    else:
+        name, _, port = text.partition(":")
+    return name.rstrip("."), int(port) if port.isascii() and port.isdigit() else None
+
+
+async def send_response(send: Send, response: Response, *, head: bool = False) -> None:
+    """Write an answer; the body is left out for HEAD, its length is told all the same."""
+    headers = response.headers
+    body = response.body
+    if isinstance(body, bytes) and "content-length" not in headers and response.status not in (204, 304):
+        headers["content-length"] = str(len(body))
+    start = {"type": "http.response.start", "status": response.status, "headers": _encoded(headers.items())}
+    await send(start)
+    if head or isinstance(body, bytes):
+        await send({"type": "http.response.body", "body": b"" if head or not isinstance(body, bytes) else body})
+        return
+    async for piece in body:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
