@@ -127,10 +127,25 @@ class StorageError(KyaniteError):
 
 
 class BatchError(KyaniteError):
-    """A Batch operation failed; `error_code` is the service's code (`PoolNotFound`, `TaskExists`, ...)."""
+    """A Batch operation failed; `error_code` is the service's code (`PoolNotFound`, `TaskExists`, ...).
+
+    `values` are the pairs (key, value) that the service's error body has beside the message.
+    """
 
     code = "BatchError"
     status = 400
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        cure: str | None = None,
+        code: str | None = None,
+        values: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message, where=where, cure=cure, code=code)
+        self.values = values
 
 
 class ActivityError(KyaniteError):
