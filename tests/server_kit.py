@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kyanite.runtime.workspace import Workspace
 from kyanite.server.app import Application
+from kyanite.server.certificates import CertificateAuthority
 from kyanite.server.context import ServerContext
 from kyanite.server.listener import Endpoint, Listener, bind
+from kyanite.server.ours import is_ours
+from kyanite.server.tls import server_context
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,8 @@ def live_server(
     https_url, ca_file = "", None
     shared.ports["http"] = http.port
     if tls:
-        from kyanite.server.certificates import Authority
-
-        authority = Authority(workspace.home / "tls", lambda name: True)
-        https = Endpoint(bind(), authority.server_context())
+        authority = CertificateAuthority(workspace.home / "tls")
+        https = Endpoint(bind(), server_context(authority, partial(is_ours, workspace)))
         endpoints.append(https)
         shared.ports["https"] = https.port
         https_url, ca_file = f"https://localhost:{https.port}", authority.ca_file
