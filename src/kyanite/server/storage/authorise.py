@@ -1,0 +1,200 @@
+"""Who asks and whether they may: the one door of the Blob and the Data Lake service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from urllib.parse import unquote
+
+from kyanite.errors import UserError
+from kyanite.secrets import Vault
+from kyanite.server.http import Query, Request
+from kyanite.server.storage.delegation import keys_of
+from kyanite.server.storage.refusal import AccessRefused
+from kyanite.server.storage.sas import (
+    AccessPolicy,
+    Sas,
+    account_text,
+    check_conditions,
+    delegation_text,
+    permissions,
+    read_sas,
+    resources,
+    service_text,
+)
+from kyanite.server.storage.shared_key import check_shared_key, is_signed
+from kyanite.server.tokens import AuthenticationError, Identity, bearer
+from kyanite.storage import StorageAccount
+from kyanite.storage.model import normalise
+
+Policies = Callable[[StorageAccount, str], Mapping[str, AccessPolicy]]
+_READS = frozenset("rlfe")  # letters whose operations change nothing
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What an operation needs: any one of the letters, on a service, container or object (`s`, `c`, `o`).
+
+    `service_sas` False: only account keys, account SAS and roles give it, as for the making of containers.
+    """
+
+    permissions: str
+    level: Literal["s", "c", "o"] = "o"
+    container: str = ""
+    path: str = ""
+    service_sas: bool = True
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing."""
+        return self.permissions[:1] in _READS
+
+
+class Authority:
+    """Checks requests to the storage accounts of one workspace.
+
+    `policies` gives the stored access policies of a container, by their ids.
+    """
+
+    def __init__(self, vault: Vault, clock: Callable[[], datetime], policies: Policies) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._policies = policies
+
+    def authorise(self, request: Request, account: StorageAccount, *needs: Need) -> Identity:
+        """Who asks, also kept in `request.identity`; AccessRefused unless all the needs are met."""
+        identity = self._identify(request, account, needs)
+        request.identity = identity
+        return identity
+
+    def authorise_source(self, request: Request, account: StorageAccount, query: Query, need: Need) -> None:
+        """The same for an address inside a request, such as the source of a copy, by the SAS in its own query."""
+        sas = read_sas(query)
+        if sas is None:
+            self.authorise(request, account, need)
+        else:
+            self._by_sas(request, account, sas, query, (need,))
+
+    def _identify(self, request: Request, account: StorageAccount, needs: tuple[Need, ...]) -> Identity:
+        scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
+        sas = read_sas(request.query)
+        if scheme in ("sharedkey", "sharedkeylite"):
+            self._by_key(request, account)
+            return Identity(account.name, "sharedKey", frozenset({"admin"}))
+        if scheme == "bearer":
+            identity = self._by_token(request)
+            if sas is None or not sas["sduoid"]:
+                _check_roles(identity, needs)
+                return identity
+            if sas["sduoid"] != identity.id:
+                raise AccessRefused("AuthenticationFailed", "The signature was made for another user.")
+        elif scheme:
+            raise AccessRefused("InvalidAuthenticationInfo")
+        elif sas is None:
+            raise AccessRefused("NoAuthenticationInformation")
+        elif sas["sduoid"]:
+            raise AccessRefused("AuthenticationFailed", "The signature needs the token of the user it was made for.")
+        assert sas is not None  # noqa: S101 - for the type checker
+        return self._by_sas(request, account, sas, request.query, needs)
+
+    def _by_key(self, request: Request, account: StorageAccount) -> None:
+        try:
+            check_shared_key(request, account.keys, self._clock())
+        except AccessRefused as refused:
+            if refused.detail is not None:  # a signed header may carry the SAS of another address
+                refused.detail = self._vault.mask(refused.detail)
+            raise
+
+    def _by_token(self, request: Request) -> Identity:
+        try:
+            identity = bearer(request, self._vault, self._clock())
+        except AuthenticationError as problem:
+            raise AccessRefused("InvalidAuthenticationInfo", problem.message, status=401) from problem
+        if identity is None:
+            raise AccessRefused("NoAuthenticationInformation")
+        return identity
+
+    def _by_sas(
+        self, request: Request, account: StorageAccount, sas: Sas, query: Query, needs: tuple[Need, ...]
+    ) -> Identity:
+        policy = self._policy(account, sas, needs)
+        writes = True
+        for need in needs or (Need("", "s"),):
+            writes = self._check_signature(request, account, sas, query, need) and writes
+        check_conditions(sas, policy, scheme=request.scheme, client=request.client, now=self._clock())
+        granted = permissions(sas, policy)
+        for need in needs:
+            _check_scope(sas, need)
+            if not set(need.permissions) & set(granted) or not (writes or need.reads):
+                raise AccessRefused("AuthorizationPermissionMismatch")
+        return Identity(f"sas:{account.name}", "sas", frozenset())
+
+    def _check_signature(self, request: Request, account: StorageAccount, sas: Sas, query: Query, need: Need) -> bool:
+        """AccessRefused unless the token is signed for what is needed; whether its signer may write."""
+        if sas.is_account:
+            signed = is_signed(account_text(sas, account.name), sas.signature, account.keys)
+            return _accept(signed, True)
+        if not need.container:
+            raise AccessRefused("AuthorizationFailure")
+        candidates = resources(sas, account.name, need.container, _spellings(need.path))
+        if not sas.is_delegated:
+            texts = [service_text(sas, each) for each in candidates]
+            return _accept(any(is_signed(text, sas.signature, account.keys) for text in texts), True)
+        self._check_delegated(sas)
+        texts = [delegation_text(sas, each, request.headers, query) for each in candidates]
+        keys = keys_of(self._vault, account.name, sas)
+        matching = [may for may, key in keys.items() for text in texts if is_signed(text, sas.signature, (key,))]
+        return _accept(bool(matching), any(matching))
+
+    def _check_delegated(self, sas: Sas) -> None:
+        now = self._clock().strftime(_TIME)
+        if sas["sv"] < "2018-11-09" or not sas["skt"] <= now < sas["ske"]:
+            raise AccessRefused("AuthenticationFailed", "The user delegation key is not valid at this time.")
+
+    def _policy(self, account: StorageAccount, sas: Sas, needs: tuple[Need, ...]) -> AccessPolicy | None:
+        if not sas["si"]:
+            return None
+        container = needs[0].container if needs else ""
+        policy = self._policies(account, container).get(sas["si"]) if container else None
+        if policy is None:
+            raise AccessRefused("AuthenticationFailed", "The stored access policy that si names does not exist.")
+        return policy
+
+
+def _accept(signed: bool, writes: bool) -> bool:
+    if not signed:
+        raise AccessRefused("AuthenticationFailed", "Signature did not match.")
+    return writes
+
+
+def _check_scope(sas: Sas, need: Need) -> None:
+    if sas.is_account:
+        if "b" not in sas["ss"]:
+            raise AccessRefused("AuthorizationServiceMismatch")
+        if need.level not in sas["srt"]:
+            raise AccessRefused("AuthorizationResourceTypeMismatch")
+    elif not need.service_sas:
+        raise AccessRefused("AuthorizationFailure")
+
+
+def _check_roles(identity: Identity, needs: tuple[Need, ...]) -> None:
+    reads = all(need.reads for need in needs)
+    if not identity.may("reader" if reads else "operator"):
+        raise AccessRefused("AuthorizationPermissionMismatch")
+
+
+def _spellings(path: str) -> list[str]:
+    """A path as it was asked for and as it is stored: a token may have been made for either."""
+    try:
+        return [path, path.strip("/"), normalise(path)]
+    except UserError:
+        return [path]
+
+
+def container_and_path(rest: str) -> tuple[str, str]:
+    """The raw path below an account as (container, path inside it), decoded; leading slashes collapse."""
+    container, _, path = rest.lstrip("/").partition("/")
+    return unquote(container), unquote(path)
