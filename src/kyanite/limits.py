@@ -47,6 +47,51 @@ TASK_POLL_SECONDS = 0.05
 RETENTION_SWEEP_SECONDS = 60.0
 STDERR_TAIL_CHARACTERS = 2_000
 OUTPUTS_JSON_BYTES = 2 * 1024 * 1024
+DEPENDENCY_CHARACTERS = 64_000
+TASKS_PER_REQUEST = 100
+TASK_COLLECTION_BYTES = 1024 * 1024
+TASK_SLOTS_PER_NODE = 256
+TASK_LIFETIME_SECONDS = 180 * 24 * 3600
+NODES_PER_REMOVAL = 100
+RELEASE_TASK_SECONDS = 15 * 60
+SCHEDULE_LEAST_SECONDS = 60.0
+RESIZE_LEAST_SECONDS = 300.0
+AUTOSCALE_LEAST_SECONDS = 300.0
+AUTOSCALE_MOST_SECONDS = 168 * 3600.0
+AUTOSCALE_ENABLE_SECONDS = 30.0  # between two requests to enable it
+
+# batch quotas of an account: configuration here, the subscription's in Azure
+POOLS_PER_ACCOUNT = 500
+ACTIVE_JOBS_PER_ACCOUNT = 10_000  # schedules included, completed jobs not
+NODES_PER_POOL = 200  # each is a process of this machine
+LOW_PRIORITY_NODES_PER_POOL = 200
+APPLICATIONS_PER_ACCOUNT = 200
+PACKAGES_PER_APPLICATION = 40
+PACKAGES_PER_POOL = 10
+PACKAGE_BYTES = 2 * 1024 * 1024 * 1024
+PACKAGE_FILES = 100_000
+
+# the Batch service's requests
+BATCH_BODY_BYTES = 4 * 1024 * 1024
+BATCH_TASKS_BYTES = 1024 * 1024  # one collection of tasks; the clients halve it when told it is too large
+BATCH_TASKS_AT_ONCE = 100
+BATCH_PAGE = 1_000
+BATCH_FILTER_CHARACTERS = 4_096
+BATCH_FILTER_DEPTH = 32
+BATCH_FILTER_COMPARISONS = 128
+FILE_CHUNK_BYTES = 256 * 1024
+
+# autoscale formulas
+AUTOSCALE_FORMULA_BYTES = 8 * 1024
+AUTOSCALE_STATEMENTS = 100
+AUTOSCALE_DEPTH = 60  # brackets, choices and signs around one value
+AUTOSCALE_FUEL = 1_000_000  # values and elements of vectors in one evaluation
+AUTOSCALE_TARGET = 1_000_000  # nodes
+AUTOSCALE_INTERVAL_SECONDS = 900.0  # between evaluations, when a pool says nothing
+AUTOSCALE_INTERVAL_LEAST_SECONDS = 300.0
+AUTOSCALE_INTERVAL_MOST_SECONDS = 168 * 3600.0
+AUTOSCALE_SAMPLE_SECONDS = 30.0
+AUTOSCALE_SAMPLES_KEPT_SECONDS = 24 * 3600.0
 
 # parquet
 PARQUET_FOOTER_BYTES = 64 * 1024 * 1024
@@ -85,3 +130,11 @@ EVENT_UNSETTLED_SECONDS = 10.0  # then the process that announced a blob counts 
 # history
 RUN_RETENTION_DAYS = 45  # as Data Factory's monitor
 FORGET_EVENTS = 10_000  # one transaction of the clean-up deletes about so many, so that writers wait briefly
+
+# management API
+MANAGEMENT_BODY_BYTES = 4 * 1024 * 1024
+MANAGEMENT_CALLS_AT_ONCE = 512
+MANAGEMENT_CALLS_PER_SECOND = 2_000  # of one identity
+MANAGEMENT_CALLS_BURST = 10_000
+MANAGEMENT_BAD_TOKENS_PER_MINUTE = 30  # from one address; good ones are not kept out by them
+MANAGEMENT_PAGE = 100  # runs and resources in one answer, as Data Factory

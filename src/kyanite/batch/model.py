@@ -6,8 +6,6 @@ Semantics: batch reference sections 2, 3, 10 and 15. Three counters are never mi
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,9 +14,13 @@ from types import MappingProxyType
 from typing import Any
 
 from kyanite import limits
-from kyanite.errors import BatchError, InvariantError
-
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+from kyanite.batch.specs import FailureInfo as FailureInfo
+from kyanite.batch.specs import PoolSpec as PoolSpec
+from kyanite.batch.specs import ResourceFile as ResourceFile
+from kyanite.batch.specs import StartTask as StartTask
+from kyanite.batch.specs import TaskSpec as TaskSpec
+from kyanite.batch.specs import check_identifier as check_identifier
+from kyanite.errors import InvariantError
 
 
 class TaskState(StrEnum):
@@ -41,143 +43,82 @@ class NodeState(StrEnum):
     RUNNING = "running"
     LEAVING_POOL = "leavingpool"
     UNUSABLE = "unusable"
+    OFFLINE = "offline"
+    REBOOTING = "rebooting"
+    REIMAGING = "reimaging"
+    PREEMPTED = "preempted"
+    UNKNOWN = "unknown"
+
+
+class PoolState(StrEnum):
+    """A pool exists at once; there is no failed state."""
+
+    ACTIVE = "active"
+    DELETING = "deleting"
+
+
+class AllocationState(StrEnum):
+    """Whether a pool's number of nodes is being changed."""
+
+    STEADY = "steady"
+    RESIZING = "resizing"
+    STOPPING = "stopping"
+
+
+class JobState(StrEnum):
+    """Only tasks of active jobs start."""
+
+    ACTIVE = "active"
+    DISABLING = "disabling"
+    DISABLED = "disabled"
+    ENABLING = "enabling"
+    TERMINATING = "terminating"
+    COMPLETED = "completed"
+    DELETING = "deleting"
+
+
+class ScheduleState(StrEnum):
+    """Only an active schedule makes jobs."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    TERMINATING = "terminating"
+    COMPLETED = "completed"
+    DELETING = "deleting"
 
 
 class TaskEvent(StrEnum):
     """What moves a task from one state to the next."""
 
     ASSIGNED = "assigned"
+    HELD = "held back for the job's preparation"
+    PREPARED = "prepared"
     FINISHED = "finished"
     RETRIED = "retried"
     RECOVERED = "recovered"
     REQUEUED = "requeued"
     TERMINATED = "terminated"
+    REACTIVATED = "reactivated"
 
 
 TASK_TRANSITIONS: Mapping[tuple[TaskState, TaskEvent], TaskState] = MappingProxyType(
     {
         (TaskState.ACTIVE, TaskEvent.ASSIGNED): TaskState.RUNNING,
+        (TaskState.ACTIVE, TaskEvent.HELD): TaskState.PREPARING,
         (TaskState.ACTIVE, TaskEvent.TERMINATED): TaskState.COMPLETED,
+        (TaskState.PREPARING, TaskEvent.PREPARED): TaskState.RUNNING,
+        (TaskState.PREPARING, TaskEvent.FINISHED): TaskState.COMPLETED,
+        (TaskState.PREPARING, TaskEvent.RECOVERED): TaskState.ACTIVE,
+        (TaskState.PREPARING, TaskEvent.REQUEUED): TaskState.ACTIVE,
+        (TaskState.PREPARING, TaskEvent.TERMINATED): TaskState.COMPLETED,
         (TaskState.RUNNING, TaskEvent.FINISHED): TaskState.COMPLETED,
         (TaskState.RUNNING, TaskEvent.RETRIED): TaskState.ACTIVE,
         (TaskState.RUNNING, TaskEvent.RECOVERED): TaskState.ACTIVE,
         (TaskState.RUNNING, TaskEvent.REQUEUED): TaskState.ACTIVE,
         (TaskState.RUNNING, TaskEvent.TERMINATED): TaskState.COMPLETED,
+        (TaskState.COMPLETED, TaskEvent.REACTIVATED): TaskState.ACTIVE,
     }
 )
-
-
-@dataclass(frozen=True)
-class FailureInfo:
-    """Why a task or start task failed; `category` is UserError or ServerError, `code` one of the service's codes."""
-
-    category: str
-    code: str
-    message: str
-    details: tuple[tuple[str, str], ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The wire shape."""
-        details = [{"name": name, "value": value} for name, value in self.details]
-        return {"category": self.category, "code": self.code, "message": self.message, "details": details}
-
-    @staticmethod
-    def from_json(document: Mapping[str, Any]) -> FailureInfo:
-        """Read the wire shape."""
-        details = tuple((item["name"], item["value"]) for item in document.get("details", ()))
-        return FailureInfo(document["category"], document["code"], document["message"], details)
-
-
-@dataclass(frozen=True)
-class ResourceFile:
-    """A file put into the working directory before the command starts; exactly one of the three sources is given.
-
-    `file_path` is relative to `wd`. With `keep` false the file is removed when the task ends (files with secrets).
-    """
-
-    file_path: str
-    http_url: str | None = field(default=None, repr=False)
-    source_path: str | None = None
-    content: bytes | None = field(default=None, repr=False)
-    mode: int = 0o770
-    keep: bool = True
-
-    def to_json(self) -> dict[str, Any]:
-        """As stored; readable content stays text so that secrets in it can be sealed."""
-        document: dict[str, Any] = {"filePath": self.file_path, "mode": self.mode, "keep": self.keep}
-        if self.http_url is not None:
-            document["httpUrl"] = self.http_url
-        if self.source_path is not None:
-            document["sourcePath"] = self.source_path
-        if self.content is not None:
-            try:
-                document["text"] = self.content.decode("utf-8")
-            except UnicodeDecodeError:
-                document["bytes"] = base64.b64encode(self.content).decode()
-        return document
-
-    @staticmethod
-    def from_json(document: Mapping[str, Any]) -> ResourceFile:
-        """Read what `to_json` wrote."""
-        content = document["text"].encode() if "text" in document else None
-        if "bytes" in document:
-            content = base64.b64decode(document["bytes"])
-        return ResourceFile(
-            document["filePath"],
-            document.get("httpUrl"),
-            document.get("sourcePath"),
-            content,
-            document.get("mode", 0o770),
-            document.get("keep", True),
-        )
-
-
-@dataclass(frozen=True)
-class StartTask:
-    """What runs once on each node before tasks do; a failing one keeps tasks off the node if `wait_for_success`."""
-
-    command_line: str = field(repr=False)
-    resource_files: tuple[ResourceFile, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    max_retry_count: int = 0
-    wait_for_success: bool = True
-
-    def to_json(self) -> dict[str, Any]:
-        """As stored and as hashed for the start task's version."""
-        return {
-            "commandLine": self.command_line,
-            "resourceFiles": [file.to_json() for file in self.resource_files],
-            "environment": dict(self.environment),
-            "maxTaskRetryCount": self.max_retry_count,
-            "waitForSuccess": self.wait_for_success,
-        }
-
-    @staticmethod
-    def from_json(document: Mapping[str, Any]) -> StartTask:
-        """Read what `to_json` wrote."""
-        return StartTask(
-            document["commandLine"],
-            tuple(ResourceFile.from_json(item) for item in document["resourceFiles"]),
-            document["environment"],
-            document["maxTaskRetryCount"],
-            document["waitForSuccess"],
-        )
-
-
-@dataclass(frozen=True)
-class PoolSpec:
-    """A pool as asked for; `document` is the body it was read from, unknown properties included."""
-
-    id: str
-    target_nodes: int = 1
-    slots_per_node: int = 1
-    pack: bool = False
-    vm_size: str = "local"
-    display_name: str | None = None
-    start_task: StartTask | None = None
-    windows: bool = False
-    document: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    backend: str = "local"
 
 
 @dataclass(frozen=True)
@@ -194,12 +135,44 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Failing:
+    """Why a resize, a node or a job's scheduling failed; `values` are the service's details."""
+
+    code: str
+    message: str
+    values: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The wire shape."""
+        values = [{"name": name, "value": value} for name, value in self.values]
+        return {"code": self.code, "message": self.message, "values": values}
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Failing:
+        """Read the wire shape."""
+        values = tuple((item["name"], item["value"]) for item in document.get("values", ()))
+        return Failing(document["code"], document["message"], values)
+
+
+@dataclass(frozen=True)
 class Pool:
-    """A pool that exists."""
+    """A pool that exists; `version` grows and `modified_at` moves when its own data is changed."""
 
     account: str
     spec: PoolSpec
     created_at: datetime
+    state: PoolState = PoolState.ACTIVE
+    state_since: datetime | None = None
+    allocation: AllocationState = AllocationState.STEADY
+    allocation_since: datetime | None = None
+    resize_by: datetime | None = None
+    resize_errors: tuple[Failing, ...] = ()
+    deallocation: str = "requeue"
+    version: int = 1
+    modified_at: datetime | None = None
+    current_dedicated: int = 0
+    current_low_priority: int = 0
+    auto_for: str | None = None
 
     @property
     def id(self) -> str:
@@ -223,7 +196,10 @@ class StartTaskInfo:
 
 @dataclass(frozen=True)
 class Node:
-    """One node of a pool; `used_slots` are held by its unfinished tasks."""
+    """One node of a pool; `used_slots` are held by its unfinished tasks, `running_tasks` of them.
+
+    With `scheduling` false it gets no further tasks.
+    """
 
     account: str
     pool_id: str
@@ -234,11 +210,23 @@ class Node:
     used_slots: int = 0
     start_task: StartTaskInfo | None = None
     folder: str = ""
+    dedicated: bool = True
+    scheduling: bool = True
+    running_tasks: int = 0
+    allocated_at: datetime | None = None
+    booted_at: datetime | None = None
+    total_run: int = 0
+    total_succeeded: int = 0
+    errors: tuple[Failing, ...] = ()
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job; tasks of jobs with a higher `priority` (-1000 to 1000) go first."""
+    """A job; tasks of jobs with a higher `priority` (-1000 to 1000) go first. `document` is its wire document.
+
+    `schedule` is the id of the schedule that made it, `auto_pool` says that its pool lives no longer than it (or its
+    schedule) does.
+    """
 
     account: str
     id: str
@@ -246,56 +234,52 @@ class Job:
     created_at: datetime
     priority: int = 0
     max_parallel_tasks: int = -1
-    state: str = "active"
+    state: JobState = JobState.ACTIVE
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    state_since: datetime | None = None
+    previous_state: JobState | None = None
+    previous_since: datetime | None = None
+    version: int = 1
+    modified_at: datetime | None = None
+    end_time: datetime | None = None
+    terminate_reason: str | None = None
+    scheduling_error: Failing | None = None
+    disable_option: str = "requeue"
+    uses_dependencies: bool = False
+    on_all_complete: str = "noaction"
+    on_failure: str = "noaction"
+    deadline: datetime | None = None
+    schedule: str | None = None
+    auto_pool: bool = False
 
 
 @dataclass(frozen=True)
-class TaskSpec:
-    """A task as asked for. Times are seconds; `max_wall_clock` None means no limit, `max_retry_count` -1 for ever."""
+class Schedule:
+    """A job schedule; `next_run` is when its next job is due, `jobs` how many it has made."""
 
+    account: str
     id: str
-    command_line: str = field(repr=False)
-    resource_files: tuple[ResourceFile, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    max_wall_clock: float | None = None
-    retention: float = limits.TASK_RETENTION_SECONDS
-    required_slots: int = 1
-    max_retry_count: int = 0
-    display_name: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As stored (sealed by the store)."""
-        return {
-            "commandLine": self.command_line,
-            "resourceFiles": [file.to_json() for file in self.resource_files],
-            "environment": dict(self.environment),
-            "maxWallClock": self.max_wall_clock,
-            "retention": self.retention,
-            "requiredSlots": self.required_slots,
-            "maxTaskRetryCount": self.max_retry_count,
-            "displayName": self.display_name,
-        }
-
-    @staticmethod
-    def from_json(task_id: str, document: Mapping[str, Any]) -> TaskSpec:
-        """Read what `to_json` wrote."""
-        return TaskSpec(
-            task_id,
-            document["commandLine"],
-            tuple(ResourceFile.from_json(item) for item in document["resourceFiles"]),
-            document["environment"],
-            document["maxWallClock"],
-            document["retention"],
-            document["requiredSlots"],
-            document["maxTaskRetryCount"],
-            document["displayName"],
-        )
+    document: Mapping[str, Any] = field(repr=False)
+    created_at: datetime
+    state: ScheduleState = ScheduleState.ACTIVE
+    state_since: datetime | None = None
+    previous_state: ScheduleState | None = None
+    previous_since: datetime | None = None
+    version: int = 1
+    modified_at: datetime | None = None
+    next_run: datetime | None = None
+    recent_job: str | None = None
+    jobs: int = 0
+    end_time: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task that exists. `attempt` counts launches from 1; `command_line` is masked, the real one is in `spec`."""
+    """A task that exists. `attempt` counts launches from 1; `command_line` is masked, the real one is in `spec`.
+
+    `unmet` counts what it still depends on. `stop_reason` is TaskEnded (it is to end) or Requeued (it is to run again).
+    """
 
     account: str
     job_id: str
@@ -318,6 +302,13 @@ class Task:
     loss_count: int = 0
     stop_reason: str | None = None
     files_removed: bool = False
+    previous_state: TaskState | None = None
+    previous_since: datetime | None = None
+    last_retry: datetime | None = None
+    last_requeue: datetime | None = None
+    version: int = 1
+    modified_at: datetime | None = None
+    unmet: int = 0
 
     @property
     def root_directory(self) -> str:
@@ -347,6 +338,7 @@ class Fenced:
 
 AttemptEnd = Exited | Lost | Fenced
 
+REQUEUED = "Requeued"
 TASK_ENDED = FailureInfo("UserError", "TaskEnded", "Task Was Ended by User Request")
 
 
@@ -358,22 +350,41 @@ def exit_failure(exit_code: int) -> FailureInfo:
     )
 
 
-def check_identifier(kind: str, identifier: str) -> str:
-    """The identifier, or BatchError: letters, digits, `-` and `_`, at most 64."""
-    if not _IDENTIFIER.fullmatch(identifier):
-        raise BatchError(
-            f"'{identifier[:80]}' is not a valid {kind} id.",
-            cure="Use 1 to 64 letters, digits, hyphens and underscores.",
-            code="InvalidPropertyValue",
-        )
-    return identifier
+def etag(version: int, modified: datetime) -> str:
+    """The eTag of an object's data, without quotes; it differs for each change and each re-made object."""
+    return f"0x8D{int(modified.timestamp() * 1_000_000):013X}{version % 4096:03X}"
 
 
-def assigned(task: Task, node_id: str, at: datetime) -> Task:
-    """The task with its next attempt given to a node."""
-    moved = _move(task, TaskEvent.ASSIGNED, at)
+def assigned(task: Task, node_id: str, at: datetime, *, hold: bool = False) -> Task:
+    """The task with its next attempt given to a node; with `hold` it waits there for the job's preparation."""
+    moved = _move(task, TaskEvent.HELD if hold else TaskEvent.ASSIGNED, at)
     return replace(
         moved, attempt=task.attempt + 1, node_id=node_id, start_time=at, end_time=None, exit_code=None, result=None
+    )
+
+
+def prepared(task: Task, at: datetime) -> Task:
+    """A task that was held back may start: its job is prepared on the node."""
+    return replace(_move(task, TaskEvent.PREPARED, at), start_time=at)
+
+
+def reactivated(task: Task, at: datetime) -> Task:
+    """A failed task to be run again, as if its work had never failed."""
+    moved = _move(task, TaskEvent.REACTIVATED, at)
+    return replace(
+        moved,
+        node_id=None,
+        start_time=None,
+        end_time=None,
+        exit_code=None,
+        result=None,
+        failure_info=None,
+        retry_count=0,
+        last_retry=None,
+        stop_reason=None,
+        files_removed=False,
+        version=task.version + 1,
+        modified_at=at,
     )
 
 
@@ -384,7 +395,12 @@ def terminated(task: Task, at: datetime, failure: FailureInfo = TASK_ENDED) -> T
 
 
 def after_attempt(task: Task, end: AttemptEnd, at: datetime, losses_allowed: int = limits.LOSSES_PER_TASK) -> Task:
-    """The task after its running attempt ended: completed, or waiting again for a retry or after a loss."""
+    """The task after its attempt ended: completed, or waiting again for a retry, after a loss or on request."""
+    if task.stop_reason == REQUEUED:
+        task = replace(task, stop_reason=None)
+        if not (isinstance(end, Exited) and _ended_itself(end)):
+            again = replace(task, requeue_count=task.requeue_count + 1, last_requeue=at)
+            return replace(_move(again, TaskEvent.REQUEUED, at), node_id=None)
     match end:
         case Exited():
             return _after_exit(task, end, at)
@@ -400,13 +416,18 @@ def after_attempt(task: Task, end: AttemptEnd, at: datetime, losses_allowed: int
             return _wait_again(task, TaskEvent.RECOVERED, at)
 
 
+def _ended_itself(end: Exited) -> bool:
+    """Whether the work came to its own end before it could be stopped."""
+    return end.failure is None or end.failure.code != TASK_ENDED.code
+
+
 def _after_exit(task: Task, end: Exited, at: datetime) -> Task:
     failure = end.failure
     if failure is None and end.exit_code != 0:
         failure = exit_failure(-1 if end.exit_code is None else end.exit_code)
     retriable = failure is not None and failure.code == "FailureExitCode" and task.stop_reason is None
     if retriable and (task.spec.max_retry_count < 0 or task.retry_count < task.spec.max_retry_count):
-        return _wait_again(replace(task, retry_count=task.retry_count + 1), TaskEvent.RETRIED, at)
+        return _wait_again(replace(task, retry_count=task.retry_count + 1, last_retry=at), TaskEvent.RETRIED, at)
     finished = _move(task, TaskEvent.FINISHED, at)
     return replace(
         finished,
@@ -428,7 +449,9 @@ def _move(task: Task, event: TaskEvent, at: datetime) -> Task:
     state = TASK_TRANSITIONS.get((task.state, event))
     if state is None:
         raise InvariantError(f"A task that is {task.state} cannot be {event}.", where=f"task {task.job_id}/{task.id}")
-    return replace(task, state=state, state_since=at)
+    return replace(
+        task, state=state, state_since=at, previous_state=task.state, previous_since=task.state_since or task.created_at
+    )
 
 
 def task_problems(task: Task) -> list[str]:
@@ -444,6 +467,7 @@ def task_problems(task: Task) -> list[str]:
         "success means exit code 0": task.result != "success" or task.exit_code == 0,
         "a failure says why": (task.result == "failure") == (task.failure_info is not None),
         "attempts cover retries and losses": task.attempt >= task.retry_count + task.loss_count,
+        "a task with unmet dependencies waits": not on_node or task.unmet == 0,
         "losses stay within their limit": task.loss_count <= limits.LOSSES_PER_TASK,
     }
     return [rule for rule, holds in checks.items() if not holds]
