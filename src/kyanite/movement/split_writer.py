@@ -8,13 +8,13 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import BinaryIO
 
 from kyanite.connections import Connection, Writer
 from kyanite.errors import StorageError
+from kyanite.storage import FileWriter
 from kyanite.storage.model import join
-
-PIECE_BYTES = 1024 * 1024
 
 
 class Checksum:
@@ -52,7 +52,7 @@ class Finisher:
     """
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1)
+        self._pool = ThreadPoolExecutor(2)
         self._pending: deque[Future[None]] = deque()
         self._lock = threading.Lock()  # parts may be written in several threads
 
@@ -62,6 +62,10 @@ class Finisher:
             while len(self._pending) > 1:
                 self._pending.popleft().result()
             self._pending.append(self._pool.submit(work))
+
+    def begin(self, work: Callable[[], None]) -> Future[None]:
+        """Begin something that a later `submit` waits for."""
+        return self._pool.submit(work)
 
     def wait(self) -> None:
         """Until everything is done."""
@@ -95,13 +99,19 @@ class PartWriter:
         self._checksum = checksum
         self._committed = committed
         self._finisher = finisher
-        self._readable = readable
+        self._is_mapped = readable and isinstance(writer, FileWriter)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append bytes; how many these were."""
-        if not self._readable:
+        if not self._is_mapped:
             self._checksum.update(data)
         return self._writer.write(data)
+
+    def copy_from(self, descriptor: int, start: int, size: int) -> int:
+        """Append bytes of another open file in the system (see FileWriter); -1 where that cannot be."""
+        if not self._is_mapped or not isinstance(self._writer, FileWriter):
+            return -1
+        return self._writer.copy_from(descriptor, start, size)
 
     def tell(self) -> int:
         """Bytes written so far."""
@@ -112,16 +122,20 @@ class PartWriter:
         return self._writer.read_back()
 
     def commit(self) -> None:
-        """Complete the part, soon."""
-        self._finisher.submit(self._finish)
+        """Complete the part, soon: the disk works while the checksum is taken."""
+        if not self._is_mapped or not self._checksum.is_taken or not isinstance(self._writer, FileWriter):
+            self._finisher.submit(self._finish)
+            return
+        self._writer.flush()
+        synced = self._finisher.begin(self._writer.sync)
+        self._finisher.submit(partial(self._finish, synced))
 
-    def _finish(self) -> None:
+    def _finish(self, synced: Future[None] | None = None) -> None:
         try:
-            file = self._writer.read_back() if self._readable and self._checksum.is_taken else None
-            if file is not None:
-                with file:
-                    while piece := file.read(PIECE_BYTES):
-                        self._checksum.update(piece)
+            if synced is not None and isinstance(self._writer, FileWriter):
+                for piece in self._writer.pieces():
+                    self._checksum.update(piece)
+                synced.result()
             self._writer.commit()
         except BaseException:
             self._writer.abort()

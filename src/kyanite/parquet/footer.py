@@ -130,6 +130,14 @@ def naming(name: str) -> Iterator[None]:
         raise DataError(error.message, where=name, cure=error.cure) from error
 
 
+def descriptor_of(file: BinaryIO) -> int | None:
+    """The descriptor of a file on this machine, for reads at a place and copies in the system; None for others."""
+    try:
+        return file.fileno()
+    except (AttributeError, OSError):
+        return None
+
+
 def read_exactly(file: BinaryIO, start: int, size: int, name: str) -> bytes:
     """The bytes `start` .. `start + size` of the file; `DataError` when it ends before."""
     file.seek(start)

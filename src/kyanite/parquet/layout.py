@@ -10,7 +10,8 @@ from kyanite.errors import DataError, UnsupportedError
 from kyanite.parquet.codecs import NotCuttable
 from kyanite.parquet.footer import RowGroup
 from kyanite.parquet.inputs import Inputs, Place
-from kyanite.parquet.pages import Page, row_steps, steps_of_tables
+from kyanite.parquet.page_header import Page
+from kyanite.parquet.pages import row_steps, steps_of_tables
 from kyanite.parquet.plan import Group, Part, Piece, Planner, Steps, StepsOf, linear_steps
 from kyanite.parquet.split_plan import CUT, ENCODED, RAW, PlannedPiece
 from kyanite.parquet.thrift import LIST, STRUCT, encode, number_of

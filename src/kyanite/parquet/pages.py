@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import BinaryIO
 
 from kyanite.errors import DataError
 from kyanite.parquet.codecs import NotCuttable
-from kyanite.parquet.footer import Chunk, Footer, RowGroup, naming, read_exactly
+from kyanite.parquet.footer import Chunk, Footer, RowGroup, descriptor_of, naming, read_exactly
+from kyanite.parquet.hybrid import MAX_LEVEL_WIDTH
 from kyanite.parquet.page_cut import (
     BYTE_ARRAY,
     DATA_PAGE,
@@ -24,35 +26,17 @@ from kyanite.parquet.page_cut import (
     repetition_levels,
     text_ends,
 )
+from kyanite.parquet.page_header import Page, quick_page
 from kyanite.parquet.plan import Steps, steps_of_columns
 from kyanite.parquet.schema import Leaf
-from kyanite.parquet.statistics import UNKNOWN, Summary, page_summary
+from kyanite.parquet.statistics import UNKNOWN, page_summary
 from kyanite.parquet.thrift import Struct, Truncated, decode, number_of, structs_of, uncollected
 
 DICTIONARY_PAGE = 2
 STEPS_IN_PAGE = 64
 WINDOW_BYTES = 16 * 1024
+SMALL_WINDOW_BYTES = 1024
 HEADER_BYTES = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page: its header at byte `start` of the file, `header_size` bytes of it, then `size` bytes of body."""
-
-    start: int
-    header_size: int
-    size: int
-    uncompressed: int
-    kind: int
-    encoding: int
-    values: int
-    rows: int
-    summary: Summary = UNKNOWN
-
-    @property
-    def total(self) -> int:
-        """Header and body."""
-        return self.header_size + self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +114,7 @@ def row_steps(file: BinaryIO, footer: Footer, chunk: Chunk, leaf: Leaf, page: Pa
 
 
 class HeaderReader:
-    """Reads page headers of one column chunk through a small window, one read per page for pages larger than it."""
+    """Reads page headers of one column chunk through a window: small where reading is cheap, else one per page."""
 
     def __init__(self, file: BinaryIO, start: int, end: int, name: str) -> None:
         self._file = file
@@ -138,6 +122,18 @@ class HeaderReader:
         self._name = name
         self._start = start
         self._window = b""
+        self._descriptor = descriptor_of(file)
+
+    def quick(self, position: int, leaf: Leaf) -> Page | None:
+        """The data page whose header is at byte `position` of the file; None when it has to be read in full."""
+        offset = position - self._start
+        if self._descriptor is not None:
+            if not 0 <= offset < len(self._window) - SMALL_WINDOW_BYTES // 2:
+                self._start, offset = position, 0
+                self._window = os.pread(self._descriptor, min(SMALL_WINDOW_BYTES, self._end - position), position)
+        elif not 0 <= offset < len(self._window):
+            return None
+        return quick_page(self._window, offset, position, leaf)
 
     def read(self, position: int) -> tuple[Struct, int]:
         """The page header at byte `position` of the file and its size."""
@@ -160,21 +156,26 @@ def _page_table(file: BinaryIO, footer: Footer, rows: int, chunk: Chunk, leaf: L
     end = chunk.start + chunk.size
     reader = HeaderReader(file, chunk.start, end, footer.name)
     first_rows = _indexed_rows(file, footer, chunk) if leaf.max_repetition else {}
+    is_plain = max(leaf.max_definition, leaf.max_repetition).bit_length() <= MAX_LEVEL_WIDTH
     dictionary: Page | None = None
     pages: list[Page] = []
     position = chunk.start
     values = 0
     while position < end and values < chunk.values:
-        header, header_size = reader.read(position)
-        page = _page(header, header_size, position, leaf)
+        page = reader.quick(position, leaf) if is_plain else None
+        header: Struct | None = None
+        if page is None or page.values < 0 or (page.rows < 0 and not first_rows):
+            header, header_size = reader.read(position)
+            page = _page(header, header_size, position, leaf)
         if page.size < 0 or position + page.total > end:
             raise DataError("A page reaches beyond its column chunk.")
         if page.kind == DICTIONARY_PAGE:
             dictionary = page
         elif page.kind in (DATA_PAGE, DATA_PAGE_V2):
-            check_cuttable(header, leaf)
-            if page.rows < 0 and not first_rows:
-                page = _with_rows(page, _count_rows(file, footer, chunk, leaf, header, page))
+            if header is not None:
+                check_cuttable(header, leaf)
+                if page.rows < 0 and not first_rows:
+                    page = _with_rows(page, _count_rows(file, footer, chunk, leaf, header, page))
             pages.append(page)
             values += page.values
         position += page.total
@@ -191,7 +192,7 @@ def _page(header: Struct, header_size: int, start: int, leaf: Leaf) -> Page:
     kind = number_of(header, 1)
     size, uncompressed = number_of(header, 3), number_of(header, 2)
     if kind not in (DATA_PAGE, DATA_PAGE_V2):
-        return Page(start, header_size, size, uncompressed, kind, 0, 0, 0)
+        return Page(start, header_size, size, uncompressed, kind, 0, 0, 0, UNKNOWN)
     head = data_header(header)
     values = number_of(head, 1)
     if values < 0:
@@ -202,7 +203,7 @@ def _page(header: Struct, header_size: int, start: int, leaf: Leaf) -> Page:
 
 
 def _with_rows(page: Page, rows: int) -> Page:
-    return replace(page, rows=rows)
+    return page._replace(rows=rows)
 
 
 def _count_rows(file: BinaryIO, footer: Footer, chunk: Chunk, leaf: Leaf, header: Struct, page: Page) -> int:

@@ -10,7 +10,8 @@ from typing import BinaryIO
 from kyanite.parquet.codecs import decompress
 from kyanite.parquet.footer import Chunk, Footer, RowGroup, naming, read_exactly
 from kyanite.parquet.page_cut import DICTIONARY, CutPage, cut_page
-from kyanite.parquet.pages import DICTIONARY_PAGE, Page, PageTable
+from kyanite.parquet.page_header import Page
+from kyanite.parquet.pages import DICTIONARY_PAGE, PageTable
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import Summary, column_index_of, fold, indexed_summaries, statistics_of
 from kyanite.parquet.thrift import I32, I64, LIST, STRUCT, Struct, decode, encode, number_of, numbers_of, struct_of
@@ -113,7 +114,7 @@ class _ChunkSlice:
         if found is None:
             return table
         pages = [
-            page if page.summary.empty or page.summary.low is not None else replace(page, summary=summary)
+            page if page.summary.empty or page.summary.low is not None else page._replace(summary=summary)
             for page, summary in zip(table.pages, found, strict=True)
         ]
         return replace(table, pages=tuple(pages))

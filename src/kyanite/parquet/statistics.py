@@ -40,13 +40,27 @@ def page_summary(head: Struct, leaf: Leaf, version: int) -> Summary:
     nulls: int | None = number_of(statistics, 3, -1)
     if nulls == -1:
         nulls = number_of(head, 2) if version == 2 else None
+    low = bytes_of(statistics, 6) if 6 in statistics else None
+    high = bytes_of(statistics, 5) if 5 in statistics else None
+    return summary_of(leaf, number_of(head, 1), nulls, low, high, _flag(statistics, 8), _flag(statistics, 7))
+
+
+def summary_of(
+    leaf: Leaf,
+    values: int,
+    nulls: int | None,
+    low: bytes | None = None,
+    high: bytes | None = None,
+    low_exact: bool | None = None,
+    high_exact: bool | None = None,
+) -> Summary:
+    """The summary of a page of `values` values whose header tells so much of them."""
     if leaf.max_definition == 0:
         nulls = 0
-    empty = nulls == number_of(head, 1)
-    if not leaf.order or 5 not in statistics or 6 not in statistics:
+    empty = nulls == values
+    if low is None or high is None or not leaf.order:
         return Summary(nulls=nulls, empty=empty)
-    low, high = bytes_of(statistics, 6), bytes_of(statistics, 5)
-    return _checked(Summary(low, high, nulls, empty, _flag(statistics, 8), _flag(statistics, 7)), leaf)
+    return _checked(Summary(low, high, nulls, empty, low_exact, high_exact), leaf)
 
 
 def _flag(statistics: Struct, number: int) -> bool | None:

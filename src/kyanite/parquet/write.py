@@ -13,6 +13,7 @@ from kyanite.parquet.chunk_shapes import number_at
 from kyanite.parquet.footer import (
     MAGIC,
     Footer,
+    descriptor_of,
     moved_chunk,
     naming,
     read_exactly,
@@ -39,6 +40,8 @@ from kyanite.parquet.thrift import (
 )
 
 BUFFER_BYTES = 1024 * 1024  # fits the processor's cache: larger ones are slower
+SYSTEM_COPY_BYTES = 64 * 1024  # smaller ranges are quicker through the buffer
+PIECE_BYTES = 8 * 1024 * 1024  # copied in the system between two looks at who cancelled
 INDEX_MEMORY_BYTES = 8 * 1024 * 1024
 MOST_INDEXES = 20_000  # held back; then they are written between row groups
 MOST_ORDINAL = 32_767  # of a row group: 16 bits
@@ -66,6 +69,8 @@ class RangeCopier:
 
     def copy(self, file: BinaryIO, start: int, size: int, out: Sink, name: str) -> None:
         """Append bytes `start` .. `start + size` of the file to `out`; `DataError` when the file ends before."""
+        done = self._copy_in_system(file, start, size, out, name)
+        start, size = start + done, size - done
         file.seek(start)
         readinto = getattr(file, "readinto", None)
         view = memoryview(self._buffer)
@@ -83,6 +88,23 @@ class RangeCopier:
             out.write(piece)
             left -= count
             self._step(count)
+
+    def _copy_in_system(self, file: BinaryIO, start: int, size: int, out: Sink, name: str) -> int:
+        """Bytes copied without passing through this process: all, or those before the system would not."""
+        copy_from = getattr(out, "copy_from", None)
+        descriptor = descriptor_of(file) if copy_from is not None and size >= SYSTEM_COPY_BYTES else None
+        if copy_from is None or descriptor is None:
+            return 0
+        done = 0
+        while done < size:
+            count = copy_from(descriptor, start + done, min(size - done, PIECE_BYTES))
+            if count < 0:
+                break
+            if count == 0:
+                raise DataError(f"The file ends {size - done} bytes before byte {start + size}.", where=name)
+            done += count
+            self._step(count)
+        return done
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from kyanite.errors import StorageError
@@ -12,6 +14,8 @@ from kyanite.storage.ranges import range_file
 from kyanite.storage.uncommitted import UncommittedFile
 
 BUFFER_BYTES = 1024 * 1024
+MAPPED_BYTES = 8 * 1024 * 1024
+_NO_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM})
 
 
 class FileWriter(UncommittedFile):
@@ -57,6 +61,39 @@ class FileWriter(UncommittedFile):
         """What has been written so far, to be verified before the commit; close it before `commit`."""
         self.flush()
         return range_file(self._written, lambda position, length: os.pread(self._fd, length, position), BUFFER_BYTES)
+
+    def copy_from(self, descriptor: int, start: int, size: int) -> int:
+        """Append up to `size` bytes of another open file from byte `start` on, in the system; how many these were.
+
+        0 when the file ends there, -1 when the system does not copy between these two files.
+        """
+        self.flush()
+        if not hasattr(os, "copy_file_range"):
+            return -1
+        try:
+            count = os.copy_file_range(descriptor, self._fd, size, start)
+        except OSError as problem:
+            if problem.errno in _NO_COPY:
+                return -1
+            self.abort()
+            raise storage_error(problem, self._where) from problem
+        self._written += count
+        return count
+
+    def pieces(self) -> Iterator[memoryview]:
+        """What has been written so far, mapped a few megabytes at a time; each piece is gone when the next is asked."""
+        self.flush()
+        for start in range(0, self._written, MAPPED_BYTES):
+            length = min(MAPPED_BYTES, self._written - start)
+            with mmap.mmap(self._fd, length, prot=mmap.PROT_READ, offset=start) as mapped, memoryview(mapped) as view:
+                yield view
+
+    def sync(self) -> None:
+        """Put on disk what has been written so far, perhaps from another thread; `commit` does so too."""
+        try:
+            os.fsync(self._fd)
+        except OSError as problem:
+            raise storage_error(problem, self._where) from problem
 
     def commit(self) -> None:
         """Flush, put on disk and make visible at once in place of what was there."""
