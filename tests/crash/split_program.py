@@ -56,7 +56,7 @@ class Steps:
         return call
 
     def watch(self) -> None:
-        for name in ("write", "fsync", "rename", "replace", "mkdir", "chmod", "unlink", "rmdir"):
+        for name in ("write", "copy_file_range", "fsync", "rename", "replace", "mkdir", "chmod", "unlink", "rmdir"):
             setattr(os, name, self.counted(getattr(os, name)))
         file_set.exchange = self.counted(file_set.exchange)
         store = object_store.obstore
@@ -66,9 +66,9 @@ class Steps:
         store.open_writer = lambda *args, **named: Upload(open_writer(*args, **named), self)
         finish = split_writer.PartWriter._finish
 
-        def noted(writer: split_writer.PartWriter) -> None:
+        def noted(writer: split_writer.PartWriter, *synced: object) -> None:
             self.complete.append(self.done + 1)
-            finish(writer)
+            finish(writer, *synced)
 
         split_writer.PartWriter._finish = noted
 
