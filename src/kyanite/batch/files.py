@@ -22,6 +22,9 @@ from kyanite import limits
 from kyanite.errors import BatchError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOTHING_THERE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENAMETOOLONG, errno.ENODEV}
+)
 
 
 @dataclass(frozen=True)
@@ -63,25 +66,90 @@ def opened_folder(root: Path, parts: Sequence[str], create: bool = False) -> Ite
         os.close(handle)
 
 
+class OpenFile:
+    """A file or folder that is held open: what is read of it is the file that was found, whatever its name does since.
+
+    `size` is bytes (0 for folders), `mode` the permission bits. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, handle: int, parts: Sequence[str]) -> None:
+        status = os.fstat(handle)
+        self._handle = handle
+        self.name = "/".join(parts)
+        self.is_folder = stat.S_ISDIR(status.st_mode)
+        self.size = 0 if self.is_folder else status.st_size
+        self.modified = datetime.fromtimestamp(status.st_mtime, UTC)
+        self.mode = stat.S_IMODE(status.st_mode)
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self.close()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset` on; fewer, or none, at the end of the file."""
+        return os.pread(self._handle, length, offset)
+
+    def close(self) -> None:
+        """Let go of the file; closing twice is allowed."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def open_file(root: Path, parts: Sequence[str]) -> OpenFile:
+    """A regular file or a folder; FileNotFound for anything else, links among them."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with opened_folder(root, parts[:-1]) as folder:
+            handle = os.open(parts[-1], flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            raise _not_found(parts) from error
+        raise BatchError(f"The file cannot be read: {error.strerror}.", where="/".join(parts)) from error
+    kind = stat.S_IFMT(os.fstat(handle).st_mode)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        os.close(handle)
+        raise _not_found(parts)
+    return OpenFile(handle, parts)
+
+
 def read_range(root: Path, parts: Sequence[str], offset: int, length: int | None) -> bytes:
     """Bytes of a regular file, at most limits.TASK_OUTPUT_READ_BYTES per call; FileNotFound for anything else."""
     size = limits.TASK_OUTPUT_READ_BYTES if length is None else min(length, limits.TASK_OUTPUT_READ_BYTES)
     if offset < 0 or size < 0:
         raise BatchError("Offset and length cannot be negative.", code="InvalidQueryParameterValue")
+    with open_file(root, parts) as file:
+        if file.is_folder:
+            raise _not_found(parts)
+        return file.read(offset, size)
+
+
+def delete_path(root: Path, parts: Sequence[str], recursive: bool) -> None:
+    """Delete one file, or a folder: an empty one, or with `recursive` all that is in it. Links are never followed.
+
+    FileNotFound when there is nothing, OperationInvalidForCurrentState for a folder that is not empty.
+    """
     try:
         with opened_folder(root, parts[:-1]) as folder:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            handle = os.open(parts[-1], flags, dir_fd=folder)
-            try:
-                if not stat.S_ISREG(os.fstat(handle).st_mode):
-                    raise _not_found(parts)
-                return os.pread(handle, size, offset)
-            finally:
-                os.close(handle)
+            if not stat.S_ISDIR(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False).st_mode):
+                os.unlink(parts[-1], dir_fd=folder)
+            elif recursive:
+                shutil.rmtree(parts[-1], dir_fd=folder)
+            else:
+                os.rmdir(parts[-1], dir_fd=folder)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR):
+        if error.errno in _NOTHING_THERE:
             raise _not_found(parts) from error
-        raise BatchError(f"The file cannot be read: {error.strerror}.", where="/".join(parts)) from error
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise BatchError(
+                "The directory is not empty.",
+                where="/".join(parts),
+                cure="Delete it with recursive=true.",
+                code="OperationInvalidForCurrentState",
+            ) from error
+        raise BatchError(f"The file cannot be deleted: {error.strerror}.", where="/".join(parts)) from error
 
 
 def list_folder(root: Path, parts: Sequence[str], recursive: bool) -> list[FileEntry]:
