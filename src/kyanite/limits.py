@@ -138,3 +138,35 @@ MANAGEMENT_CALLS_PER_SECOND = 2_000  # of one identity
 MANAGEMENT_CALLS_BURST = 10_000
 MANAGEMENT_BAD_TOKENS_PER_MINUTE = 30  # from one address; good ones are not kept out by them
 MANAGEMENT_PAGE = 100  # runs and resources in one answer, as Data Factory
+
+# connections to the server
+CONNECTIONS = 1024  # beyond, requests are answered 503
+REQUEST_HEAD_BYTES = 64 * 1024  # request line and headers
+REQUEST_HEAD_SECONDS = 20.0  # from the first byte of a request to the end of its headers
+CONNECTION_IDLE_SECONDS = 120.0  # in the middle of a request's body, or of an answer that is not read
+TOKEN_SECONDS = 24 * 3600
+
+# storage service
+PROPERTIES_CACHED = 20_000  # records of blobs kept in memory by one server
+BLOB_BYTES = 5 * 1024**4  # larger ones are refused; the service ends at 190 TiB
+PUT_BLOB_BYTES = 5000 * 1024**2  # one Put Blob, one Put Block: the service's caps of today
+PUT_BLOCK_BYTES = 4000 * 1024**2
+APPEND_BLOCK_BYTES = 100 * 1024**2
+APPEND_BLOCKS = 50_000
+BLOCKS = 50_000
+BLOCKS_UNCOMMITTED = 100_000
+BLOCK_LIST_BYTES = 16 * 1024**2
+BLOCKS_KEPT_DAYS = 7  # without a commit, as the service
+LIST_RESULTS = 5_000
+METADATA_BYTES = 8 * 1024
+TAGS = 10
+BATCH_REQUESTS = 256
+BATCH_BYTES = 4 * 1024**2
+MD5_ALWAYS_BYTES = 4 * 1024**2  # larger uploads get a Content-MD5 only when the client gives one
+SERVICE_XML_BYTES = 256 * 1024
+
+# data lake service
+ACL_ENTRIES = 32  # of a file or folder, and as many defaults
+ACL_RECURSIVE = 2_000  # paths in one request
+APPENDS_DAYS = 7  # bytes appended and never flushed
+APPENDS_BUSY_SECONDS = 30.0  # a flush waits so long for appends in progress

@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from email.utils import formatdate
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from kyanite.errors import ConflictError, UserError
+from kyanite.limits import CONNECTIONS
+
+if TYPE_CHECKING:
+    from uvicorn.server import ServerState
+
+    from kyanite.server.connection import Connection
+
+_LOG = logging.getLogger("kyanite.server")
 
 THREADS = 32  # for calls that wait for the disk or the database
 KEEP_ALIVE_SECONDS = 75
-STOP_SECONDS = 5
+HANDSHAKE_SECONDS = 15
+STOP_SECONDS = 5  # for answers in progress
+_STOP_LOOK_SECONDS = 0.02
+_BACKLOG = 1024
+
+MakeConnection = Callable[[], asyncio.Protocol]
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A bound socket; with a TLS context it speaks https."""
+    """A bound socket; with a TLS context it speaks https.
+
+    `front` makes what a client meets first, from what makes an HTTP connection (the proxy hands over to that).
+    """
 
     socket: socket.socket
     tls: ssl.SSLContext | None = None
+    front: Callable[[MakeConnection], asyncio.Protocol] | None = None
 
     @property
     def port(self) -> int:
@@ -41,7 +62,7 @@ def bind(port: int = 0, host: str = "127.0.0.1") -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
-        made.listen(1024)
+        made.listen(_BACKLOG)
     except OSError as problem:
         made.close()
         if problem.errno in (errno.EADDRINUSE, errno.EACCES):
@@ -69,8 +90,7 @@ class Listener:
         self._endpoints = endpoints
         self._also = also
         self._thread: threading.Thread | None = None
-        self._started: Future[None] = Future()
-        self._servers: list[Any] = []
+        self._started: Future[Callable[[], object]] = Future()
 
     def __enter__(self) -> Listener:
         self.start()
@@ -87,9 +107,9 @@ class Listener:
 
     def stop(self) -> None:
         """Accept no more, let answers in progress end for a few seconds, close."""
-        for server in self._servers:
-            server.should_exit = True
         if self._thread is not None:
+            with suppress(RuntimeError):  # its loop has ended already
+                self._started.result()()
             self._thread.join(STOP_SECONDS + 5)
 
     def _run(self) -> None:
@@ -104,37 +124,75 @@ class Listener:
                 self._started.set_exception(problem)
 
     async def _serve(self) -> None:
-        import uvicorn
-
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "kyanite-call"))
-        serving = []
-        for endpoint in self._endpoints:
-            config = uvicorn.Config(
-                self._application,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=STOP_SECONDS,
-                backlog=1024,
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, "kyanite-call"))
+        make, state = _connections(self._application)
+        servers = [
+            await loop.create_server(
+                make if endpoint.front is None else partial(endpoint.front, make),
+                sock=endpoint.socket,
+                ssl=endpoint.tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if endpoint.tls else None,
+                backlog=_BACKLOG,
             )
-            config.load()
-            config.ssl = endpoint.tls
-            server = uvicorn.Server(config)
-            self._servers.append(server)
-            serving.append(asyncio.create_task(server.serve(sockets=[endpoint.socket])))
+            for endpoint in self._endpoints
+        ]
         others = [asyncio.ensure_future(start()) for start in self._also]
-        while not all(server.started for server in self._servers):
-            for task in (*serving, *others):
-                if task.done():
-                    task.result()
-            await asyncio.sleep(0.005)
-        self._started.set_result(None)
-        await asyncio.gather(*serving)
+        others.append(asyncio.ensure_future(_tell_date(state)))
+        stopping = asyncio.Event()
+        self._started.set_result(partial(loop.call_soon_threadsafe, stopping.set))
+        await stopping.wait()
+        for server in servers:
+            server.close()
+        await _drain(state)
         for other in others:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+
+
+def _connections(application: Any) -> tuple[Callable[[], Connection], ServerState]:
+    """What makes a connection of an application, and what all of them share."""
+    import uvicorn
+    from uvicorn.server import ServerState
+
+    from kyanite.server.connection import Connection
+
+    config = uvicorn.Config(
+        application,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        limit_concurrency=CONNECTIONS,
+    )
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    return partial(Connection, config=config, server_state=state, app_state={}, _loop=loop), state
+
+
+async def _tell_date(state: ServerState) -> None:
+    """Every answer has a Date header; once a second is often enough."""
+    while True:
+        state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        await asyncio.sleep(1)
+
+
+async def _drain(state: ServerState) -> None:
+    """Close idle connections, give those with an answer in progress a few seconds."""
+    for connection in list(state.connections):
+        connection.shutdown()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_SECONDS):
+            while state.connections or state.tasks:
+                await asyncio.sleep(_STOP_LOOK_SECONDS)
+    if state.tasks:
+        _LOG.warning("%d requests were cut off by the stop", len(state.tasks))
+    for task in list(state.tasks):
+        task.cancel()
+    for connection in list(state.connections):
+        connection.transport.abort()
+    await asyncio.gather(*state.tasks, return_exceptions=True)
