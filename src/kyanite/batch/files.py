@@ -87,6 +87,9 @@ class OpenFile:
     def __exit__(self, *_details: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self.close()  # an answer whose client hung up before its first byte is never iterated
+
     def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset` on; fewer, or none, at the end of the file."""
         return os.pread(self._handle, length, offset)

@@ -1,0 +1,96 @@
+"""The operations on jobs."""
+
+from __future__ import annotations
+
+from kyanite.batch import wire
+from kyanite.server.batch.options import one, page, read_conditions
+from kyanite.server.batch.protocol import Call, Reply
+
+
+def add(call: Call) -> Reply:
+    """Job_Add."""
+    return _changed(call, call.service.add_job(call.account, call.body))
+
+
+def list_all(call: Call) -> Reply:
+    """Job_List."""
+    return page(
+        call,
+        "jobs",
+        lambda after: call.service.list_jobs(call.account, after=after),
+        lambda job: wire.job_json(job, call.base),
+        lambda job: job.id.casefold(),
+        "jobs",
+    )
+
+
+def get(call: Call) -> Reply:
+    """Job_Get."""
+    job = call.service.get_job(call.account, call.parameters["jobId"])
+    return one(call, wire.job_json(job, call.base), "jobs")
+
+
+def patch(call: Call) -> Reply:
+    """Job_Patch: what is not given stays."""
+    conditions = read_conditions(call.request.headers)
+    job = call.service.patch_job(call.account, call.parameters["jobId"], call.body, conditions=conditions)
+    return _changed(call, job)
+
+
+def replace(call: Call) -> Reply:
+    """Job_Update: what is not given gets its default."""
+    conditions = read_conditions(call.request.headers)
+    job = call.service.update_job(call.account, call.parameters["jobId"], call.body, conditions=conditions)
+    return _changed(call, job)
+
+
+def delete(call: Call) -> Reply:
+    """Job_Delete."""
+    conditions = read_conditions(call.request.headers)
+    call.flag("force")
+    call.service.delete_job(call.account, call.parameters["jobId"], conditions=conditions)
+    return Reply()
+
+
+def disable(call: Call) -> Reply:
+    """Job_Disable."""
+    conditions = read_conditions(call.request.headers)
+    job = call.service.disable_job(call.account, call.parameters["jobId"], call.body, conditions=conditions)
+    return _changed(call, job)
+
+
+def enable(call: Call) -> Reply:
+    """Job_Enable."""
+    conditions = read_conditions(call.request.headers)
+    return _changed(call, call.service.enable_job(call.account, call.parameters["jobId"], conditions=conditions))
+
+
+def terminate(call: Call) -> Reply:
+    """Job_Terminate."""
+    conditions = read_conditions(call.request.headers)
+    call.flag("force")
+    job = call.service.terminate_job(call.account, call.parameters["jobId"], call.body, conditions=conditions)
+    return _changed(call, job)
+
+
+def task_counts(call: Call) -> Reply:
+    """Job_GetTaskCounts."""
+    counts = call.service.task_counts(call.account, call.parameters["jobId"])
+    return Reply(wire.task_counts_json(counts), {}, kind="Microsoft.Azure.Batch.Protocol.Entities.TaskCountsResult")
+
+
+def preparation_and_release(call: Call) -> Reply:
+    """Job_ListPreparationAndReleaseTaskStatus."""
+    job = call.parameters["jobId"]
+    return page(
+        call,
+        "jobpreparationandreleasetaskstatuslist",
+        lambda after: call.service.prep_release_status(call.account, job, after=after),
+        lambda status: wire.prep_release_json(status, call.base),
+        lambda status: status.node_id.casefold(),
+        "prep",
+    )
+
+
+def _changed(call: Call, job: object) -> Reply:
+    return Reply(None, wire.job_json(job, call.base))

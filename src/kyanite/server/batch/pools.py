@@ -1,0 +1,94 @@
+"""The operations on pools."""
+
+from __future__ import annotations
+
+from kyanite.batch import wire
+from kyanite.server.batch.options import one, page, read_conditions
+from kyanite.server.batch.protocol import Call, Reply
+
+
+def add(call: Call) -> Reply:
+    """Pool_Add."""
+    return _changed(call, call.service.add_pool(call.account, call.body))
+
+
+def list_all(call: Call) -> Reply:
+    """Pool_List."""
+    return page(
+        call,
+        "pools",
+        lambda after: call.service.list_pools(call.account, after=after),
+        lambda pool: wire.pool_json(pool, call.base),
+        lambda pool: pool.id.casefold(),
+        "pools",
+    )
+
+
+def get(call: Call) -> Reply:
+    """Pool_Get and Pool_Exists."""
+    pool = call.service.get_pool(call.account, call.parameters["poolId"])
+    return one(call, wire.pool_json(pool, call.base), "pools")
+
+
+def patch(call: Call) -> Reply:
+    """Pool_Patch."""
+    conditions = read_conditions(call.request.headers)
+    pool = call.service.patch_pool(call.account, call.parameters["poolId"], call.body, conditions=conditions)
+    return _changed(call, pool)
+
+
+def replace(call: Call) -> Reply:
+    """Pool_UpdateProperties."""
+    conditions = read_conditions(call.request.headers)
+    pool = call.service.update_pool(call.account, call.parameters["poolId"], call.body, conditions=conditions)
+    return _changed(call, pool)
+
+
+def delete(call: Call) -> Reply:
+    """Pool_Delete."""
+    conditions = read_conditions(call.request.headers)
+    call.service.delete_pool(call.account, call.parameters["poolId"], conditions=conditions)
+    return Reply()
+
+
+def resize(call: Call) -> Reply:
+    """Pool_Resize."""
+    conditions = read_conditions(call.request.headers)
+    pool = call.service.resize_pool(call.account, call.parameters["poolId"], call.body, conditions=conditions)
+    return _changed(call, pool)
+
+
+def stop_resize(call: Call) -> Reply:
+    """Pool_StopResize."""
+    conditions = read_conditions(call.request.headers)
+    pool = call.service.stop_resize(call.account, call.parameters["poolId"], conditions=conditions)
+    return _changed(call, pool)
+
+
+def remove_nodes(call: Call) -> Reply:
+    """Pool_RemoveNodes."""
+    conditions = read_conditions(call.request.headers)
+    pool = call.service.remove_nodes(call.account, call.parameters["poolId"], call.body, conditions=conditions)
+    return _changed(call, pool)
+
+
+def enable_autoscale(call: Call) -> Reply:
+    """Pool_EnableAutoScale."""
+    conditions = read_conditions(call.request.headers)
+    pool = call.service.enable_autoscale(call.account, call.parameters["poolId"], call.body, conditions=conditions)
+    return _changed(call, pool)
+
+
+def disable_autoscale(call: Call) -> Reply:
+    """Pool_DisableAutoScale."""
+    return _changed(call, call.service.disable_autoscale(call.account, call.parameters["poolId"]))
+
+
+def evaluate_autoscale(call: Call) -> Reply:
+    """Pool_EvaluateAutoScale: what the formula gives now, without effect."""
+    run = call.service.evaluate_autoscale(call.account, call.parameters["poolId"], call.body)
+    return Reply(run, {}, kind="Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun")
+
+
+def _changed(call: Call, pool: object) -> Reply:
+    return Reply(None, wire.pool_json(pool, call.base))

@@ -1,0 +1,88 @@
+"""The operations on job schedules."""
+
+from __future__ import annotations
+
+from kyanite.batch import wire
+from kyanite.server.batch.options import one, page, read_conditions
+from kyanite.server.batch.protocol import Call, Reply
+
+
+def add(call: Call) -> Reply:
+    """JobSchedule_Add."""
+    return _changed(call, call.service.add_schedule(call.account, call.body))
+
+
+def list_all(call: Call) -> Reply:
+    """JobSchedule_List."""
+    return page(
+        call,
+        "jobschedules",
+        lambda after: call.service.list_schedules(call.account, after=after),
+        lambda schedule: wire.schedule_json(schedule, call.base),
+        lambda schedule: schedule.id.casefold(),
+        "jobschedules",
+    )
+
+
+def get(call: Call) -> Reply:
+    """JobSchedule_Get and JobSchedule_Exists."""
+    schedule = call.service.get_schedule(*_names(call))
+    return one(call, wire.schedule_json(schedule, call.base), "jobschedules")
+
+
+def patch(call: Call) -> Reply:
+    """JobSchedule_Patch."""
+    conditions = read_conditions(call.request.headers)
+    return _changed(call, call.service.patch_schedule(*_names(call), call.body, conditions=conditions))
+
+
+def replace(call: Call) -> Reply:
+    """JobSchedule_Update."""
+    conditions = read_conditions(call.request.headers)
+    return _changed(call, call.service.update_schedule(*_names(call), call.body, conditions=conditions))
+
+
+def delete(call: Call) -> Reply:
+    """JobSchedule_Delete."""
+    call.flag("force")
+    call.service.delete_schedule(*_names(call), conditions=read_conditions(call.request.headers))
+    return Reply()
+
+
+def disable(call: Call) -> Reply:
+    """JobSchedule_Disable."""
+    conditions = read_conditions(call.request.headers)
+    return _changed(call, call.service.disable_schedule(*_names(call), conditions=conditions))
+
+
+def enable(call: Call) -> Reply:
+    """JobSchedule_Enable."""
+    conditions = read_conditions(call.request.headers)
+    return _changed(call, call.service.enable_schedule(*_names(call), conditions=conditions))
+
+
+def terminate(call: Call) -> Reply:
+    """JobSchedule_Terminate."""
+    call.flag("force")
+    conditions = read_conditions(call.request.headers)
+    return _changed(call, call.service.terminate_schedule(*_names(call), conditions=conditions))
+
+
+def list_jobs(call: Call) -> Reply:
+    """Job_ListFromJobSchedule."""
+    return page(
+        call,
+        "jobs",
+        lambda after: call.service.jobs_of_schedule(*_names(call), after=after),
+        lambda job: wire.job_json(job, call.base),
+        lambda job: job.id.casefold(),
+        "jobs",
+    )
+
+
+def _names(call: Call) -> tuple[str, str]:
+    return call.account, call.parameters["jobScheduleId"]
+
+
+def _changed(call: Call, schedule: object) -> Reply:
+    return Reply(None, wire.schedule_json(schedule, call.base))
