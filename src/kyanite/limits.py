@@ -87,9 +87,6 @@ AUTOSCALE_STATEMENTS = 100
 AUTOSCALE_DEPTH = 60  # brackets, choices and signs around one value
 AUTOSCALE_FUEL = 1_000_000  # values and elements of vectors in one evaluation
 AUTOSCALE_TARGET = 1_000_000  # nodes
-AUTOSCALE_INTERVAL_SECONDS = 900.0  # between evaluations, when a pool says nothing
-AUTOSCALE_INTERVAL_LEAST_SECONDS = 300.0
-AUTOSCALE_INTERVAL_MOST_SECONDS = 168 * 3600.0
 AUTOSCALE_SAMPLE_SECONDS = 30.0
 AUTOSCALE_SAMPLES_KEPT_SECONDS = 24 * 3600.0
 AUTOSCALE_RUNS_KEPT = 100  # of each pool
@@ -147,6 +144,7 @@ REQUEST_HEAD_BYTES = 64 * 1024  # request line and headers
 REQUEST_HEAD_SECONDS = 20.0  # from the first byte of a request to the end of its headers
 CONNECTION_IDLE_SECONDS = 120.0  # in the middle of a request's body, or of an answer that is not read
 TOKEN_SECONDS = 24 * 3600
+LOGIN_FAILURES_PER_MINUTE = 5  # answers to more of them come later
 
 # storage service
 PROPERTIES_CACHED = 20_000  # records of blobs kept in memory by one server
