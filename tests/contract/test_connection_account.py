@@ -37,7 +37,8 @@ def put(account, path, data=b"data"):
 
 
 def tree(account):
-    return sorted(str(p.relative_to(account.folder)) for p in account.folder.rglob("*"))
+    paths = (p.relative_to(account.folder) for p in account.folder.rglob("*"))
+    return sorted(str(p) for p in paths if p.parts[0] != ".locks")
 
 
 def code_of(action):
@@ -316,7 +317,7 @@ def test_no_path_gets_out_of_its_container(tmp_path_factory, container, path):
     assert sorted(p.name for p in home.iterdir()) == ["outside", "storage"]
     assert list((home / "outside").iterdir()) == []
     assert [p.name for p in (home / "storage").iterdir()] == ["boxes"]
-    assert {p.name for p in account.folder.iterdir()} - {"link"} == {".account.json", ".staging", "box"}
+    assert {p.name for p in account.folder.iterdir()} - {"link"} - {".locks", ".properties"} == {".account.json", ".staging", "box"}
     assert list((account.folder / ".staging").iterdir()) == []
 
 

@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 from kyanite.errors import StorageError
 from kyanite.secrets import Vault
-from kyanite.storage import staging
+from kyanite.storage import containers, listing, names, staging
+from kyanite.storage.blobs import BlobStore
 from kyanite.storage.events import CREATED, DELETED, announced
 from kyanite.storage.failures import disk_errors, storage_error
 from kyanite.storage.file_set import FileSet
@@ -29,6 +30,8 @@ from kyanite.storage.folders import (
     walk,
 )
 from kyanite.storage.model import Entry, check_account_name, check_container_name, is_account_name, normalise
+from kyanite.storage.properties import Blob
+from kyanite.storage.staged import Beside
 
 _STAGING = ".staging"
 _METADATA = ".account.json"
@@ -93,6 +96,8 @@ class StorageAccount:
                 cure='Write {"hierarchical": true, "created": "2026-01-01T00:00:00+00:00"} into it.',
             ) from problem
 
+        self.blobs = BlobStore(name, folder, self.hierarchical)
+
     def __repr__(self) -> str:
         return f"StorageAccount({self.name!r})"
 
@@ -135,9 +140,19 @@ class StorageAccount:
         StorageError `ContainerNotFound` or `PathNotFound` when the folder is not there.
         """
         base = normalise(folder)
-        parts = (check_container_name(container), *_parts(base))
-        with self._root() as root, self._errors(container, base):
-            yield from walk(root, parts, base, recursive=recursive)
+        with self._errors(container, base), self.blobs.opened(container, names.stored_parts(base)) as folder_fd:
+            own = datetime.fromtimestamp(os.fstat(folder_fd).st_mtime, UTC)
+        prefix = f"{base}/" if base else ""
+        with self._errors(container, base):
+            if recursive:
+                yield from map(_entry, listing.walk(self.blobs, container, prefix=prefix, folders=False))
+                return
+            for item in listing.level(self.blobs, container, prefix=prefix):
+                if isinstance(item, Blob):
+                    yield _entry(item)
+                else:
+                    modified = item.folder.modified if item.folder else own
+                    yield Entry(item.path.removesuffix("/"), 0, modified, is_folder=True)
 
     def stat(self, container: str, path: str) -> Entry | None:
         """The entry of a file or folder (the container itself for an empty path), or None when there is none."""
@@ -145,6 +160,9 @@ class StorageAccount:
         *parents, name = (check_container_name(container), *_parts(base))
         try:
             with self._root() as root, opened_folder(root, parents) as folder:
+                found = None if self.hierarchical or not base else self.blobs.find(folder, name, container, base)
+                if found is not None:
+                    return _entry(found[1])
                 return entry_of(base, os.stat(name, dir_fd=folder, follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -159,7 +177,8 @@ class StorageAccount:
             self._errors(container, base, missing="BlobNotFound"),
             opened_folder(root, parents) as folder,
         ):
-            return open_file(folder, name, self._where(container, base))
+            found = None if self.hierarchical else self.blobs.find(folder, name, container, base)
+            return open_file(folder, found[0] if found else name, self._where(container, base))
 
     # ---- writing
 
@@ -201,6 +220,10 @@ class StorageAccount:
         StorageError `BlobNotFound` when nothing is there, `DirectoryNotEmpty` for a filled folder.
         """
         base = normalise(path)
+        known = self.stat(container, base) if base else None
+        if known is not None and (self.hierarchical or not known.is_folder):
+            self.blobs.delete(container, base, recursive=recursive)
+            return
         *parents, name = (check_container_name(container), *_parts(base))
         with (
             self._root() as root,
@@ -216,6 +239,10 @@ class StorageAccount:
             gone = [base] if entry is not None and not entry.is_folder else []
             with announced(self.folder, DELETED, container, gone) if gone else contextlib.nullcontext():
                 os.rename(name, away, src_dir_fd=folder, dst_dir_fd=beside)
+            if base:
+                self.blobs.records(container).drop_tree(self.folder / _STAGING / away)
+            else:
+                containers.forget(self.folder, container)
             staging.remove(away, beside)
 
     def rename(self, container: str, source: str, target: str) -> None:
@@ -296,17 +323,9 @@ class StorageAccount:
             self.sweep()
 
     def _publish(self, beside: str, container: str, base: str) -> None:
-        *parents, name = (container, *_parts(base))
-        # the container was there when the write began; it is not made again if somebody deleted it since
-        with (
-            self._root() as root,
-            self._staging() as fd,
-            self._errors(container, base),
-            opened_folder(root, parents[:1]) as top,
-            opened_folder(top, parents[1:], create=True) as folder,
-            announced(self.folder, CREATED, container, [base]),
-        ):
-            os.rename(beside, name, src_dir_fd=fd, dst_dir_fd=folder)
+        staged = Beside(f"{self.folder}/{_STAGING}/{beside}")
+        self.blobs.publish(staged, container, base, None)
+        with self.blobs.opened(container, names.stored_parts(base)[:-1]) as folder, disk_errors(self._where(container)):
             os.fsync(folder)
 
     def _discard(self, beside: str) -> None:
@@ -358,4 +377,9 @@ class _AccountSet(FileSet):
 
 
 def _parts(path: str) -> list[str]:
-    return path.split("/") if path else []
+    return list(names.stored_parts(path))
+
+
+def _entry(blob: Blob) -> Entry:
+    modified = datetime.fromtimestamp(blob.modified_ns / 1e9, UTC)
+    return Entry(blob.path, blob.size, modified, is_folder=blob.is_folder, etag=blob.etag)

@@ -95,7 +95,7 @@ def noted(account: Path, *, unsettled_seconds: float = EVENT_UNSETTLED_SECONDS) 
     """The events that nobody has forgotten yet, oldest first; intents of killed processes are settled on the way."""
     folder = account / _FOLDER
     try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208
+        names = sorted(os.listdir(folder))
     except FileNotFoundError:
         return []
     found = []

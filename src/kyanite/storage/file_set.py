@@ -131,7 +131,7 @@ class FileSet:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(target, self._place.folder_mode, dir_fd=parent)
             with opened_folder(parent, (target,)) as folder:
-                present, mode = os.listdir(folder), os.fstat(folder).st_mode & 0o7777  # noqa: PTH208
+                present, mode = os.listdir(folder), os.fstat(folder).st_mode & 0o7777
             if self._place.may_swap() and all(self._replaces(name) for name in present):
                 os.chmod(self._name, mode, dir_fd=staging)
                 exchange(staging, self._name, parent, target)
@@ -143,7 +143,7 @@ class FileSet:
     def _bring_back(self, staging: int, parent: int, target: str) -> None:
         """Files of others that came into the old folder just before the exchange go to the new one."""
         with opened_folder(staging, (self._name,)) as old, opened_folder(parent, (target,)) as new:
-            for name in os.listdir(old):  # noqa: PTH208
+            for name in os.listdir(old):
                 if not self._replaces(name):
                     os.rename(name, name, src_dir_fd=old, dst_dir_fd=new)
 

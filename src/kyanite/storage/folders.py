@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from kyanite.errors import StorageError
 from kyanite.storage.model import Entry, listing_key
+from kyanite.storage.properties import etag_of
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -87,7 +88,7 @@ def entry_of(path: str, status: os.stat_result) -> Entry | None:
         return Entry(path, 0, modified, is_folder=True)
     if not stat.S_ISREG(status.st_mode):
         return None
-    return Entry(path, status.st_size, modified, etag=f"0x{status.st_mtime_ns:X}-{status.st_ino:X}")
+    return Entry(path, status.st_size, modified, etag=etag_of(status.st_mtime_ns, status.st_ino))
 
 
 def walk(root_fd: int, parts: Sequence[str], base: str, *, recursive: bool, hidden: str = "\0") -> Iterator[Entry]:

@@ -22,7 +22,7 @@ from kyanite.limits import STAGING_DAYS
 def _machine() -> str:
     """Eight characters for this machine and process-id namespace: an id of another one says nothing here."""
     try:
-        namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 - Path has no cheaper way to the inode
+        namespace = os.stat("/proc/self/ns/pid").st_ino
     except OSError:
         namespace = 0
     return hashlib.sha256(f"{socket.gethostname()}:{namespace}".encode()).hexdigest()[:8]
@@ -51,8 +51,12 @@ def _process_start_without_proc(pid: int) -> int | None:
 
 def new_name() -> str:
     """A fresh name owned by this process."""
-    pid = os.getpid()
-    return f"{_machine()}-{pid}-{process_start(pid)}-{secrets.token_hex(6)}"
+    return f"{_owner(os.getpid())}-{secrets.token_hex(6)}"
+
+
+@functools.lru_cache(maxsize=1)
+def _owner(pid: int) -> str:
+    return f"{_machine()}-{pid}-{process_start(pid)}"
 
 
 def _is_stale(name: str, modified: float) -> bool:

@@ -1,0 +1,80 @@
+"""A beside-file that becomes a blob, a block or nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from kyanite.storage import staging
+
+FILE_MODE = 0o600
+
+
+@dataclass
+class Beside:
+    """A file beside the containers, `moved` once it stands where it belongs."""
+
+    path: str
+    moved: bool = False
+
+
+class Staged(Beside):
+    """An open file in the account's staging folder; `abort` unless it was moved away. For one thread at a time."""
+
+    def __init__(self, account: Path) -> None:
+        super().__init__(f"{account}/.staging/{staging.new_name()}")
+        self.size = 0
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append bytes. OSError as the system gives it, ENOSPC for a full disk."""
+        view = memoryview(data)
+        while view:
+            count = os.write(self.fd, view)
+            self.size += count
+            view = view[count:]
+
+    def add(self, source: int, offset: int, length: int) -> None:
+        """Append a piece of another open file, in the kernel; shared instead of copied where the disk can."""
+        self.size += copy_range(source, self.fd, length, offset, self.size)
+        os.lseek(self.fd, self.size, os.SEEK_SET)
+
+    def abort(self) -> None:
+        """Close it, and remove it when it went nowhere."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        if not self.moved:
+            self.moved = True
+            Path(self.path).unlink(missing_ok=True)
+
+    def __enter__(self) -> Staged:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self.abort()
+
+
+def copy_range(source: int, target: int, length: int, source_offset: int, target_offset: int) -> int:
+    """Copy bytes between open files; how many there were. OSError as the system gives it."""
+    done = 0
+    while done < length:
+        count = _copy_some(source, target, min(length - done, 1 << 30), source_offset + done, target_offset + done)
+        if not count:
+            break
+        done += count
+    return done
+
+
+def _copy_some(source: int, target: int, length: int, source_offset: int, target_offset: int) -> int:
+    import errno
+
+    if hasattr(os, "copy_file_range"):
+        try:
+            return os.copy_file_range(source, target, length, source_offset, target_offset)
+        except OSError as problem:
+            if problem.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+    data = os.pread(source, min(length, 1 << 20), source_offset)
+    return os.pwrite(target, data, target_offset) if data else 0
