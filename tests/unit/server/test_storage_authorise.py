@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from azure.storage.blob import (
@@ -519,7 +519,9 @@ def test_the_time_of_a_key(door: Door, start: int, expiry: int) -> None:
 
 def test_the_source_of_a_copy_has_its_own_sas(door: Door) -> None:
     asked = signed(door, request(headers=HEADERS), signer=BlobSigner)
-    door.authority.authorise_source(asked, door.account, Query(blob_sas(door)), READ)
-    door.authority.authorise_source(asked, door.account, Query(""), READ)
+    own = door.authority.enter(asked, door.account)
+    assert door.authority.enter_source(asked, door.account, Query(""), own) is own
+    source = door.authority.enter_source(asked, door.account, Query(blob_sas(door)), own)
+    source.require("r", container="data", path="dir/a b.txt")
     with pytest.raises(AccessRefused):
-        door.authority.authorise_source(asked, door.account, Query(blob_sas(door)), Need("r", "o", "data", quote("x")))
+        source.require("r", container="data", path="dir/x")

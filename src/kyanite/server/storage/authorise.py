@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Literal
 from urllib.parse import unquote
 
@@ -53,6 +54,32 @@ class Need:
         return self.permissions[:1] in _READS
 
 
+class Access:
+    """Who asks, and what they may: `require` is called for each thing an operation touches."""
+
+    def __init__(self, identity: Identity, check: Callable[[Need], None]) -> None:
+        self.identity = identity
+        self._check = check
+
+    def meet(self, *needs: Need) -> None:
+        """AccessRefused unless all of these are met."""
+        for need in needs:
+            self._check(need)
+
+    def require(
+        self,
+        permissions: str,
+        *,
+        resource: Literal["s", "c", "b"] = "b",
+        container: str = "",
+        path: str = "",
+        service_sas: bool = True,
+    ) -> None:
+        """AccessRefused unless one of the letters is given on the service, a container or a blob (`s`, `c`, `b`)."""
+        level: Literal["s", "c", "o"] = "o" if resource == "b" else resource
+        self._check(Need(permissions, level, container, path, service_sas))
+
+
 class Authority:
     """Checks requests to the storage accounts of one workspace.
 
@@ -65,40 +92,38 @@ class Authority:
         self._policies = policies
 
     def authorise(self, request: Request, account: StorageAccount, *needs: Need) -> Identity:
-        """Who asks, also kept in `request.identity`; AccessRefused unless all the needs are met."""
-        identity = self._identify(request, account, needs)
-        request.identity = identity
-        return identity
+        """Who asks; AccessRefused unless all the needs are met."""
+        access = self.enter(request, account)
+        access.meet(*needs)
+        return access.identity
 
-    def authorise_source(self, request: Request, account: StorageAccount, query: Query, need: Need) -> None:
-        """The same for an address inside a request, such as the source of a copy, by the SAS in its own query."""
+    def enter(self, request: Request, account: StorageAccount) -> Access:
+        """Who asks, also kept in `request.identity`; AccessRefused for nobody and for whoever cannot prove it."""
+        access = self._enter(request, account)
+        request.identity = access.identity
+        return access
+
+    def enter_source(self, request: Request, account: StorageAccount, query: Query, access: Access) -> Access:
+        """The access that an address inside a request gives by the SAS in its own query; else the request's own."""
         sas = read_sas(query)
-        if sas is None:
-            self.authorise(request, account, need)
-        else:
-            self._by_sas(request, account, sas, query, (need,))
+        return access if sas is None else self._by_sas(request, account, sas, query)
 
-    def _identify(self, request: Request, account: StorageAccount, needs: tuple[Need, ...]) -> Identity:
+    def _enter(self, request: Request, account: StorageAccount) -> Access:
         scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
-        sas = read_sas(request.query)
         if scheme in ("sharedkey", "sharedkeylite"):
             self._by_key(request, account)
-            return Identity(account.name, "sharedKey", frozenset({"admin"}))
-        if scheme == "bearer":
-            identity = self._by_token(request)
-            if sas is None or not sas["sduoid"]:
-                _check_roles(identity, needs)
-                return identity
-            if sas["sduoid"] != identity.id:
-                raise AccessRefused("AuthenticationFailed", "The signature was made for another user.")
-        elif scheme:
+            return Access(Identity(account.name, "sharedKey", frozenset({"admin"})), lambda need: None)
+        if scheme not in ("", "bearer"):
             raise AccessRefused("InvalidAuthenticationInfo")
-        elif sas is None:
+        sas = read_sas(request.query)
+        identity = self._by_token(request) if scheme else None
+        if identity is not None and (sas is None or not sas["sduoid"]):
+            return Access(identity, partial(_check_role, identity))
+        if sas is None:
             raise AccessRefused("NoAuthenticationInformation")
-        elif sas["sduoid"]:
+        if sas["sduoid"] and (identity is None or sas["sduoid"] != identity.id):
             raise AccessRefused("AuthenticationFailed", "The signature needs the token of the user it was made for.")
-        assert sas is not None  # noqa: S101 - for the type checker
-        return self._by_sas(request, account, sas, request.query, needs)
+        return self._by_sas(request, account, sas, request.query)
 
     def _by_key(self, request: Request, account: StorageAccount) -> None:
         try:
@@ -117,20 +142,20 @@ class Authority:
             raise AccessRefused("NoAuthenticationInformation")
         return identity
 
-    def _by_sas(
-        self, request: Request, account: StorageAccount, sas: Sas, query: Query, needs: tuple[Need, ...]
-    ) -> Identity:
-        policy = self._policy(account, sas, needs)
-        writes = True
-        for need in needs or (Need("", "s"),):
-            writes = self._check_signature(request, account, sas, query, need) and writes
+    def _by_sas(self, request: Request, account: StorageAccount, sas: Sas, query: Query) -> Access:
+        if sas.is_account:
+            self._check_signature(request, account, sas, query, Need(""))
+            check_conditions(sas, None, scheme=request.scheme, client=request.client, now=self._clock())
+        identity = Identity(f"sas:{account.name}", "sas", frozenset())
+        return Access(identity, partial(self._check_sas, request, account, sas, query))
+
+    def _check_sas(self, request: Request, account: StorageAccount, sas: Sas, query: Query, need: Need) -> None:
+        writes = self._check_signature(request, account, sas, query, need)
+        policy = self._policy(account, sas, need.container)
         check_conditions(sas, policy, scheme=request.scheme, client=request.client, now=self._clock())
-        granted = permissions(sas, policy)
-        for need in needs:
-            _check_scope(sas, need)
-            if not set(need.permissions) & set(granted) or not (writes or need.reads):
-                raise AccessRefused("AuthorizationPermissionMismatch")
-        return Identity(f"sas:{account.name}", "sas", frozenset())
+        _check_scope(sas, need)
+        if not set(need.permissions) & set(permissions(sas, policy)) or not (writes or need.reads):
+            raise AccessRefused("AuthorizationPermissionMismatch")
 
     def _check_signature(self, request: Request, account: StorageAccount, sas: Sas, query: Query, need: Need) -> bool:
         """AccessRefused unless the token is signed for what is needed; whether its signer may write."""
@@ -154,10 +179,9 @@ class Authority:
         if sas["sv"] < "2018-11-09" or not sas["skt"] <= now < sas["ske"]:
             raise AccessRefused("AuthenticationFailed", "The user delegation key is not valid at this time.")
 
-    def _policy(self, account: StorageAccount, sas: Sas, needs: tuple[Need, ...]) -> AccessPolicy | None:
+    def _policy(self, account: StorageAccount, sas: Sas, container: str) -> AccessPolicy | None:
         if not sas["si"]:
             return None
-        container = needs[0].container if needs else ""
         policy = self._policies(account, container).get(sas["si"]) if container else None
         if policy is None:
             raise AccessRefused("AuthenticationFailed", "The stored access policy that si names does not exist.")
@@ -180,9 +204,8 @@ def _check_scope(sas: Sas, need: Need) -> None:
         raise AccessRefused("AuthorizationFailure")
 
 
-def _check_roles(identity: Identity, needs: tuple[Need, ...]) -> None:
-    reads = all(need.reads for need in needs)
-    if not identity.may("reader" if reads else "operator"):
+def _check_role(identity: Identity, need: Need) -> None:
+    if not identity.may("reader" if need.reads else "operator"):
         raise AccessRefused("AuthorizationPermissionMismatch")
 
 
