@@ -72,6 +72,7 @@ AUTOSCALE_MOST_SECONDS = 168 * 3600.0
 AUTOSCALE_ENABLE_SECONDS = 30.0  # between two requests to enable it
 
 # batch quotas of an account: configuration here, the subscription's in Azure
+BATCH_ACCOUNTS = 1_000  # told as the quota of a location
 POOLS_PER_ACCOUNT = 500
 ACTIVE_JOBS_PER_ACCOUNT = 10_000  # schedules included, completed jobs not
 NODES_PER_POOL = 200  # each is a process of this machine
@@ -84,8 +85,6 @@ PACKAGE_FILES = 100_000
 
 # the Batch service's requests
 BATCH_BODY_BYTES = 4 * 1024 * 1024
-BATCH_TASKS_BYTES = 1024 * 1024  # one collection of tasks; the clients halve it when told it is too large
-BATCH_TASKS_AT_ONCE = 100
 BATCH_PAGE = 1_000
 BATCH_FILTER_CHARACTERS = 4_096
 BATCH_FILTER_DEPTH = 32

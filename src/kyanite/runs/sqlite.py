@@ -51,6 +51,11 @@ class SqliteRunStore:
         self._clock = clock
         self._sql = _statements()
 
+    @property
+    def database(self) -> Database:
+        """What the runs are kept in."""
+        return self._database
+
     def create(self, run_id: str, header: RunHeader, events: Sequence[Event]) -> bool:
         """Make a run with its first events; False, and nothing changed, when it exists already."""
         state = first_state(run_id, events)

@@ -13,7 +13,7 @@ from typing import Any
 from kyanite.engine.events import utc_time
 from kyanite.engine.turn import activity_run_id
 from kyanite.errors import NotFoundError
-from kyanite.runs.store import RunQuery, RunSummary, StoredEvent
+from kyanite.runs.store import RunQuery, RunStore, RunSummary, StoredEvent
 from kyanite.runtime.workspace import Workspace
 
 Json = Any
@@ -22,7 +22,7 @@ ENDINGS = frozenset({"ActivityEnded", "ActivityInactive", "ActivityReused", "Act
 
 def list_runs(workspace: Workspace, query: RunQuery | None = None) -> list[dict[str, Json]]:
     """Pipeline runs, newest first."""
-    return [_pipeline_run(summary) for summary in workspace.store.runs(query or RunQuery())]
+    return [run_json(summary) for summary in workspace.store.runs(query or RunQuery())]
 
 
 def pipeline_run(workspace: Workspace, run_id: str) -> dict[str, Json]:
@@ -30,7 +30,7 @@ def pipeline_run(workspace: Workspace, run_id: str) -> dict[str, Json]:
     summary = workspace.store.summary(run_id)
     if summary is None:
         raise NotFoundError(f"There is no run {run_id}.", cure="`kyanite runs list` shows the runs.")
-    run = _pipeline_run(summary)
+    run = run_json(summary)
     exceeded = [event for event in workspace.store.history(run_id) if event.kind == "ElapsedTimeExceeded"]
     if exceeded:
         run["elapsedTimeExceeded"] = {"at": _wire_time(exceeded[0].at), "seconds": exceeded[0].body["seconds"]}
@@ -48,7 +48,13 @@ def activity_runs(workspace: Workspace, run_id: str, *, include_skipped: bool = 
     return [row for row in rows if include_skipped or row["status"] != "Skipped"]
 
 
-def _pipeline_run(summary: RunSummary) -> dict[str, Json]:
+def activity_runs_of(store: RunStore, summary: RunSummary) -> list[dict[str, Json]]:
+    """As `activity_runs`, of a run that was looked up already; skipped ones included."""
+    return _rows(run_json(summary), store.history(summary.run_id))
+
+
+def run_json(summary: RunSummary) -> dict[str, Json]:
+    """A pipeline run from its row alone."""
     return {
         "id": summary.run_id,
         "runId": summary.run_id,

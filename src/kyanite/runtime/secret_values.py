@@ -30,6 +30,17 @@ def factory_secrets(factory: Factory) -> dict[str, str]:
     return found
 
 
+def document_secrets(factory: Factory, *, unlike: Factory | None = None) -> dict[str, str]:
+    """The secrets of a factory, declared defaults of SecureString parameters included; those of `unlike` left out."""
+    known = {} if unlike is None else document_secrets(unlike)
+    found = factory_secrets(factory)
+    for resource in factory.resources:
+        for name, parameter in resource.parameters.items():
+            if parameter.secure and isinstance(parameter.default, str):
+                found[f"factory/{factory.name}/{resource.kind}/{resource.name}/parameters/{name}"] = parameter.default
+    return {name: value for name, value in found.items() if known.get(name) != value}
+
+
 def parameter_secrets(pipeline: Pipeline, parameters: Mapping[str, Json]) -> dict[str, str]:
     """The values of a run's SecureString parameters."""
     return named_by_value(

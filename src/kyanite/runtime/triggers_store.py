@@ -167,12 +167,12 @@ class TriggerStore:
             "updated_after": query.updated_after and utc_text(query.updated_after),
             "updated_before": query.updated_before and utc_text(query.updated_before),
         }
-        return [self._run(row) for row in self._database.query(self._sql["runs"], arguments)]
+        return [self.run_of(row) for row in self._database.query(self._sql["runs"], arguments)]
 
     def runs_beginning_with(self, text: str) -> list[TriggerRun]:
         """Two trigger runs at most whose id begins with a text."""
         rows = self._database.query(self._sql["runs_beginning_with"], (text.casefold(),) * 2)
-        return [self._run(row) for row in rows]
+        return [self.run_of(row) for row in rows]
 
     def forget(self, before: datetime) -> int:
         """Delete trigger runs that are not windows and were last updated before a time; how many."""
@@ -186,7 +186,7 @@ class TriggerStore:
 
     def open_windows(self, key: TriggerKey) -> list[TriggerRun]:
         """The windows that are not over, oldest first."""
-        return [self._run(row) for row in self._database.query(self._sql["open_windows"], key.pair)]
+        return [self.run_of(row) for row in self._database.query(self._sql["open_windows"], key.pair)]
 
     def with_open_windows(self) -> set[TriggerKey]:
         """The triggers that have such windows."""
@@ -210,7 +210,7 @@ class TriggerStore:
 
     def _one(self, statement: str, arguments: tuple[str, ...]) -> TriggerRun | None:
         rows = self._database.query(self._sql[statement], arguments)
-        return self._run(rows[0]) if rows else None
+        return self.run_of(rows[0]) if rows else None
 
     def _row(self, run: TriggerRun) -> dict[str, Json]:
         return {
@@ -234,7 +234,8 @@ class TriggerStore:
             "unmet": json.dumps(run.unmet),
         }
 
-    def _run(self, row: Row) -> TriggerRun:
+    def run_of(self, row: Row) -> TriggerRun:
+        """The trigger run of a row of `trigger_runs`."""
         return TriggerRun(
             trigger_run_id=row["trigger_run_id"],
             key=TriggerKey(row["factory"], row["trigger_key"]),

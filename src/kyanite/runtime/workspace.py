@@ -111,6 +111,16 @@ class Workspace:
         return SqliteRunStore(self.database, self.vault)
 
     @cached_property
+    def reading(self) -> SqliteRunStore:
+        """The runs, to be read on a connection of its own: a reader never waits for another thread's commit."""
+        from kyanite.database import Database
+        from kyanite.runs.sqlite import SqliteRunStore
+
+        database = Database(self.home / "kyanite.db")
+        self._open_parts.append(database)
+        return SqliteRunStore(database, self.vault)
+
+    @cached_property
     def accounts(self) -> StorageAccounts:
         """The storage accounts."""
         return StorageAccounts(self.home / "storage", self.vault)
