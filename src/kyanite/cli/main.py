@@ -22,10 +22,13 @@ EXIT_DEFECT = 70
 EXIT_INTERRUPTED = 130
 
 COMMANDS = {
+    "audit": ("kyanite.cli.audit:audit", "Show who changed what through the server, and who was refused."),
     "demo": ("kyanite.cli.demo:demo", "Run the airline example from deployment to checked result files."),
     "deploy": ("kyanite.cli.deploy:deploy", "Deploy an ARM template or a git folder into the workspace."),
+    "diff": ("kyanite.cli.diff:diff", "Show what publishing a working copy would change."),
     "eval": ("kyanite.cli.eval:evaluate", "Evaluate an expression."),
     "init": ("kyanite.cli.init:init", "Make a workspace."),
+    "publish": ("kyanite.cli.publish:publish", "Make a working copy what the workspace runs."),
     "run": ("kyanite.cli.run:run", "Run a pipeline and show what it does."),
     "runs": ("kyanite.cli.runs:runs", "List, show, explain, cancel, resume and rerun pipeline runs; read their logs."),
     "serve": ("kyanite.cli.serve:serve", "Fire triggers and work on runs until it is stopped."),

@@ -12,11 +12,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kyanite.definitions.load import load_folder
-from kyanite.definitions.model import Factory
+from kyanite.definitions.model import Factory, make_resource
 from kyanite.definitions.save import folder_files
 from kyanite.errors import ConflictError, NotFoundError, StateError
 from kyanite.runtime.workspace import Workspace, read_folder
@@ -131,6 +132,19 @@ def link_factory(workspace: Workspace, folder: Path, name: str | None = None) ->
             return link.name
         link.symlink_to(target, target_is_directory=True)
     return link.name
+
+
+def save_linked(workspace: Workspace, link: Path, factory: Factory) -> None:
+    """Make the git folder behind a link hold a factory: only files that differ are written."""
+    with factories_to_itself(workspace):
+        folder = link.resolve()
+        old = read_factory(workspace.vault, folder, link.name)
+        by_key = {(each.kind, each.name.casefold()): each for each in old.resources}
+        kept = []
+        for each in factory.resources:
+            known = by_key.get((each.kind, each.name.casefold()))
+            kept.append(make_resource(each.kind, each.name, each.document, known.file) if known else each)
+        write_changes(folder, workspace.vault, old, replace(factory, resources=tuple(kept), file=old.file))
 
 
 def linked_folder(workspace: Workspace, name: str) -> Path | None:

@@ -169,12 +169,17 @@ class Workspace:
     def save_factory(self, factory: Factory) -> None:
         """Keep a factory under its name, secrets sealed; replaces an older one of that name as a whole and at once.
 
-        Raises DefinitionError for a name that cannot be a folder's.
+        One that is linked to a git folder is written there, file by file. Raises DefinitionError for a name that cannot
+        be a folder's.
         """
         _refuse_as_folder(factory.name)
         root = self.home / "factories"
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         target, beside = root / factory.name, root / f".new-{factory.name}"
+        if target.is_symlink():
+            from kyanite.runtime.factory_folder import save_linked
+
+            return save_linked(self, target, factory)
         with _folder_to_itself(root) as handle:
             _remove_tree(beside)
             for path, document in folder_files(factory).items():
@@ -187,6 +192,7 @@ class Workspace:
                 _remove_tree(beside)
             else:
                 beside.rename(target)
+        return None
 
     def _load(self, folder: Path, name: str | None) -> Factory:
         return load_folder({path: self._opened(text) for path, text in read_folder(folder).items()}, name)
