@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 if TYPE_CHECKING:
+    from kyanite.batch.model import Pool
     from kyanite.runtime.workspace import Workspace
     from kyanite.secrets import Vault
+    from kyanite.server.gateway import Gateway
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
@@ -34,6 +37,8 @@ class Session:
         self.color: bool | None = False if os.environ.get("NO_COLOR") else None
         self.running: str | None = None
         self._workspace: Workspace | None = None
+        self._gateway: Gateway | None = None
+        self._starting = threading.Lock()
         self._vault: Vault | None = None
 
     # ---- the workspace
@@ -49,10 +54,33 @@ class Session:
             from kyanite.runtime.workspace import open_workspace
 
             self._workspace = open_workspace(self.home_path, create=create)
+            self._workspace.task_environment = self._task_environment
         return self._workspace
 
+    def gateway(self) -> Gateway:
+        """The way by which programs reach the workspace under Azure's names; answered by us until `close`, or by
+        another process that was first.
+        """
+        with self._starting:
+            if self._gateway is None:
+                from kyanite.server.context import ServerContext
+                from kyanite.server.gateway import ensure_gateway
+                from kyanite.server.runs_here import RunsHere
+
+                workspace = self.workspace()
+                self._gateway = ensure_gateway(workspace, ServerContext(workspace, on_run=RunsHere(workspace).submit))
+            return self._gateway
+
+    def _task_environment(self, pool: Pool) -> dict[str, str]:
+        from kyanite.server.gateway import pool_reach, task_environment
+
+        return {} if pool_reach(pool) is None else task_environment(self.gateway(), pool)
+
     def close(self) -> None:
-        """Close the workspace when it was opened."""
+        """Close the gateway and the workspace when they were opened."""
+        if self._gateway is not None:
+            self._gateway.close()
+            self._gateway = None
         if self._workspace is not None:
             self._workspace.close()
             self._workspace = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from kyanite.storage import StorageAccounts
 from kyanite.storage.file_set import exchange
 
 if TYPE_CHECKING:
+    from kyanite.batch.model import Pool
     from kyanite.batch.service import BatchService
     from kyanite.database import Database
     from kyanite.runs.sqlite import SqliteRunStore
@@ -77,6 +78,7 @@ class Workspace:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.vault = Vault(home / "secrets.json")
+        self.task_environment: Callable[[Pool], Mapping[str, str]] | None = None  # what pools' tasks are told besides
         self._open_parts: list[Database] = []
         _ = self.database  # a workspace that cannot keep state is refused at once
 

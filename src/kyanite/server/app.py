@@ -43,6 +43,7 @@ class Application:
         self._context = context
         self._names = services
         self._services: dict[str, Service] = {}
+        self._service("status")  # it counts from the first request on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; nothing but HTTP is spoken here."""
@@ -59,21 +60,18 @@ class Application:
         await send_response(send, response, head=request.method == "HEAD")
 
     async def _answer(self, request: Request) -> Response:
-        name = place(request)
-        service = self._service(name)
+        request.service = place(request)
+        service = self._service(request.service)
         try:
-            check(request, self._is_own_host)
+            check(request, lambda host: azure_suffix(host) is not None)
             return await service.handle(request)
         except ClientGone:
             raise
         except KyaniteError as error:
             return service.failure(request, error)
         except Exception as error:  # noqa: BLE001 - told to the log, answered as InternalError
-            _LOG.exception("%s %s failed", request.method, name)
+            _LOG.exception("%s of %s failed", request.method, request.service)
             return service.failure(request, error)
-
-    def _is_own_host(self, host: str) -> bool:
-        return azure_suffix(host) is not None
 
     def _service(self, name: str) -> Service:
         if name not in self._services:

@@ -41,12 +41,12 @@ class CertificateAuthority:
     def ensure(self, now: datetime) -> bool:
         """Make the authority unless a good one is there; whether a new one was made. Safe from many processes."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(self.folder / "lock"):
+        with locked(self.folder / "lock"):
             if self._is_good(now):
                 return False
             key = ec.generate_private_key(ec.SECP256R1())
-            _write(self._key_file, _key_pem(key))
-            _write(self.ca_file, _authority(key, now).public_bytes(serialization.Encoding.PEM))
+            write_private(self._key_file, _key_pem(key))
+            write_private(self.ca_file, _authority(key, now).public_bytes(serialization.Encoding.PEM))
             for stale in self.folder.glob("host-*.pem"):
                 stale.unlink()
             return True
@@ -60,7 +60,7 @@ class CertificateAuthority:
             raise StateError("A host name is longer than a certificate can say.")
         self.ensure(now)
         file = self.folder / f"host-{names[0]}.pem"
-        with _locked(self.folder / "lock"):
+        with locked(self.folder / "lock"):
             try:
                 until = _renew_at(x509.load_pem_x509_certificate(file.read_bytes()))
             except (FileNotFoundError, ValueError):
@@ -69,7 +69,7 @@ class CertificateAuthority:
                 return file, until
             key = ec.generate_private_key(ec.SECP256R1())
             certificate = self._sign(key, names, now)
-            _write(file, certificate.public_bytes(serialization.Encoding.PEM) + _key_pem(key))
+            write_private(file, certificate.public_bytes(serialization.Encoding.PEM) + _key_pem(key))
             return file, _renew_at(certificate)
 
     def _is_good(self, now: datetime) -> bool:
@@ -169,8 +169,8 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _write(file: Path, content: bytes) -> None:
-    """Private from its first byte on, whole or not at all."""
+def write_private(file: Path, content: bytes) -> None:
+    """Write a file that is its owner's alone from its first byte on, whole or not at all; one writer at a time."""
     beside = file.with_name(f".{file.name}.new")
     handle = os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as out:
@@ -179,7 +179,8 @@ def _write(file: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def locked(file: Path) -> Iterator[None]:
+    """One process and thread at a time."""
     handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

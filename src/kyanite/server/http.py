@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -56,7 +57,9 @@ class Request:
     rest: str = ""  # the raw path below where the service is mounted, beginning with "/" or empty
     account: str = ""  # the account the address names: by its host or its first part
     host_style: bool = False  # the account stands in the host name, not in the path
+    service: str = ""  # the name of the service it is for
     identity: Any = None  # who asks, once a service has found out
+    begun: float = field(default_factory=perf_counter)
 
     @property
     def path(self) -> str:
