@@ -77,8 +77,53 @@ def supported_page() -> str:
     return "".join(parts)
 
 
+def batch_operations_page() -> str:
+    """Every operation of the Batch service's REST interface: what is answered, and what is refused by its name."""
+    from kyanite.server.batch.operations import OPERATIONS
+
+    served = [operation for operation in OPERATIONS if operation.handler is not None]
+    refused = [operation for operation in OPERATIONS if operation.handler is None]
+    text = [
+        f"# Operations of the Batch service\n\n{NOTE}\n",
+        f"{len(served)} of {len(OPERATIONS)} operations are served; the others answer 501 `NotImplemented` with their ",
+        "name and the reason. They are those of azure-batch 15.1, and what only older clients call.\n",
+        f"\n## Served ({len(served)})\n\n| operation | method | path | status |\n| --- | --- | --- | ---: |\n",
+    ]
+    for each in served:
+        text.append(f"| {each.name} | {each.method} | `{each.path}` | {each.status} |\n")
+    text.append(
+        f"\n## Refused by name ({len(refused)})\n\n| operation | method | path | why |\n| --- | --- | --- | --- |\n"
+    )
+    for each in refused:
+        path = each.path.replace("certificates(", "certificates(...)")
+        text.append(f"| {each.name} | {each.method} | `{path}` | {each.reason} |\n")
+    return "".join(text)
+
+
+def management_page() -> str:
+    """Every operation of the management API from its route tables, those that are refused by name included."""
+    from kyanite.server.management.providers import load_providers
+
+    parts = [
+        f"# Operations of the management API\n\n{NOTE}",
+        "\nRoles include those before them: reader, operator, author, admin. An operation that is not supported answers "
+        "501 and names itself.\n",
+    ]
+    for provider in load_providers().values():
+        supported = sum(route.handler is not None for route in provider.routes)
+        versions = ", ".join(provider.api_versions) or "any"
+        parts.append(f"\n## {provider.namespace} ({supported} of {len(provider.routes)}, api-version {versions})\n\n")
+        parts.append("| operation | method and path | role | |\n| --- | --- | --- | --- |\n")
+        for route in sorted(provider.routes, key=lambda route: (route.operation.casefold(), route.template)):
+            note = "" if route.handler is not None else "not supported"
+            parts.append(f"| {route.operation} | `{route.method} {route.template}` | {route.role} | {note} |\n")
+    return "".join(parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "reference/batch-operations.md": batch_operations_page,
     "reference/limits.md": limits_page,
+    "reference/management-operations.md": management_page,
     "reference/supported.md": supported_page,
 }
 

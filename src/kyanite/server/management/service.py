@@ -5,6 +5,7 @@ Nothing is looked at before the token is known, so a path without a route answer
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 from uuid import uuid4
@@ -12,6 +13,7 @@ from uuid import uuid4
 from kyanite.engine.events import utc_text
 from kyanite.limits import MANAGEMENT_BODY_BYTES
 from kyanite.server.context import ServerContext
+from kyanite.server.guard import BadMethod, Refused
 from kyanite.server.http import ClientGone, Request, Response
 from kyanite.server.management.admission import Admission
 from kyanite.server.management.arm import ArmCall, ArmError, Provider, Route, Shared
@@ -47,6 +49,7 @@ class ManagementService:
         self._shared = Shared(context)
         self._admission = Admission()
         self.committer = self._shared.get(committer)
+        self._audits: set[asyncio.Future[None]] = set()
 
     async def handle(self, request: Request) -> Response:
         """Answer a call; every refusal and every change is in the audit log before the answer goes out."""
@@ -58,7 +61,7 @@ class ManagementService:
             raise
         except Exception as error:
             if status_of(error) < 500 or isinstance(error, ArmError):
-                response = self.failure(request, error)
+                response = self._failed(error)
                 code = error_body(error)["error"]["code"]
             else:
                 await self._audit(request, progress, status_of(error), error_body(error)["error"]["code"])
@@ -68,7 +71,14 @@ class ManagementService:
         return response
 
     def failure(self, request: Request, error: Exception) -> Response:
-        """Resource Manager's error body, without secrets."""
+        """Resource Manager's error body, without secrets. What the guard refused is written down here."""
+        if isinstance(error, Refused | BadMethod):
+            task = asyncio.ensure_future(self._audit(request, _Progress(str(uuid4())), error.status, error.error_code))
+            self._audits.add(task)
+            task.add_done_callback(self._audits.discard)
+        return self._failed(error)
+
+    def _failed(self, error: Exception) -> Response:
         return failure_response(error, self._context.workspace.vault.mask_json(error_body(error)))
 
     async def _answer(self, request: Request, progress: _Progress) -> Response:
