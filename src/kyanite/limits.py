@@ -44,6 +44,7 @@ RESOURCE_FILES_CHARACTERS = 32_768
 KILL_GRACE_SECONDS = 15.0
 TASK_PREPARING_SECONDS = 600.0  # from assignment to the runner's claim
 TASK_POLL_SECONDS = 0.05
+TURN_SECONDS = 1.0  # the scheduler looks at everything at least so often
 STAGING_AT_ONCE = 8  # attempts whose files one process puts in place
 RESOURCE_FILE_SECONDS = 60.0  # until the source of a file answers, or sends more
 RESOURCE_FILES_PER_CONTAINER = 10_000
@@ -90,6 +91,16 @@ BATCH_FILTER_CHARACTERS = 4_096
 BATCH_FILTER_DEPTH = 32
 BATCH_FILTER_COMPARISONS = 128
 FILE_CHUNK_BYTES = 256 * 1024
+
+# pools at other Batch endpoints
+REMOTE_TRIES = 5  # of a request that the endpoint answers with 429 or 503
+REMOTE_FIRST_PAUSE_SECONDS = 0.5  # before an endpoint that does not answer is tried again; doubled each time
+REMOTE_WAIT_SECONDS = 30.0
+REMOTE_TIMEOUT_SECONDS = 60.0
+REMOTE_LAUNCHES_AT_ONCE = 8
+REMOTE_CARRIED_BYTES = 32 * 1024  # files in a task's environment, when the pool has no storage container
+REMOTE_RESIZE_SECONDS = 900.0  # waiting for a resize that is under way there
+REMOTE_RESIZE_PAUSE_SECONDS = 1.0
 
 # autoscale formulas
 AUTOSCALE_FORMULA_BYTES = 8 * 1024
