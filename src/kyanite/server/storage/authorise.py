@@ -105,8 +105,16 @@ class Authority:
 
     def enter_source(self, request: Request, account: StorageAccount, query: Query, access: Access) -> Access:
         """The access that an address inside a request gives by the SAS in its own query; else the request's own."""
-        sas = read_sas(query)
-        return access if sas is None else self._by_sas(request, account, sas, query)
+        return self._by_sas(request, account, _sas(query), query) if "sig" in query else access
+
+    def authorise_source(self, request: Request, account: StorageAccount, query: Query, need: Need) -> None:
+        """AccessRefused unless the address with this query in a request gives what is needed."""
+        if "sig" in query:
+            self._by_sas(request, account, _sas(query), query).meet(need)
+        elif account.name != request.account:
+            raise AccessRefused("NoAuthenticationInformation", "The source needs a shared access signature of its own.")
+        else:
+            self.authorise(request, account, need)
 
     def _enter(self, request: Request, account: StorageAccount) -> Access:
         scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
@@ -186,6 +194,13 @@ class Authority:
         if policy is None:
             raise AccessRefused("AuthenticationFailed", "The stored access policy that si names does not exist.")
         return policy
+
+
+def _sas(query: Query) -> Sas:
+    sas = read_sas(query)
+    if sas is None:
+        raise AccessRefused("NoAuthenticationInformation")
+    return sas
 
 
 def _accept(signed: bool, writes: bool) -> bool:
