@@ -443,6 +443,11 @@ def test_stored_access_policy(door: Door) -> None:
     assert "stored access policy" in (door.refusal(request(query=both), READ).detail or "")
 
 
+def test_a_response_header_cannot_begin_another_one() -> None:
+    with pytest.raises(AccessRefused):
+        overrides(Query("sig=x&rsct=a%0d%0aset-cookie:b"))
+
+
 # ---- user delegation
 
 

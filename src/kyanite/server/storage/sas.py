@@ -88,7 +88,10 @@ def overrides(query: Query) -> dict[str, str]:
     """Response headers that a SAS sets on what it gives out; header name -> value."""
     if "sig" not in query:
         return {}
-    return {header: query.get(name) for name, header in _OVERRIDES.items() if query.get(name)}
+    found = {header: query.get(name) for name, header in _OVERRIDES.items() if query.get(name)}
+    if any(not value.isprintable() for value in found.values()):  # a line break would begin another header
+        raise malformed("a response header has control characters")
+    return found
 
 
 # ---- what was signed
