@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from pathlib import PurePosixPath
-from typing import Any
 from urllib.parse import quote
 
 from kyanite import limits
 from kyanite.batch.files import FileEntry, OpenFile
+from kyanite.batch.wire import file_json
 from kyanite.errors import BatchError
 from kyanite.server.batch.options import check_read, page, read_conditions
 from kyanite.server.batch.protocol import Call, Reply, http_date, wrong_header
 from kyanite.server.http import Response
 
 _RANGE = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?")
-_TEXT_ENDINGS = frozenset(
-    {".csv", ".err", ".json", ".log", ".md", ".out", ".py", ".sh", ".txt", ".xml", ".yaml", ".yml"}
-)
 
 
 def list_of_task(call: Call) -> Reply:
@@ -105,31 +101,7 @@ def _list(call: Call, listed: Sequence[FileEntry]) -> Reply:
     def after(name: str | None) -> list[FileEntry]:
         return [entry for entry in listed if name is None or entry.name > name]
 
-    def document(entry: FileEntry) -> dict[str, Any]:
-        shown: dict[str, Any] = {
-            "name": entry.name,
-            "url": f"{place}/{quote(entry.name, safe='/')}",
-            "isDirectory": entry.is_folder,
-        }
-        if not entry.is_folder:
-            shown["properties"] = {
-                "creationTime": _moment(entry),
-                "lastModified": _moment(entry),
-                "contentLength": str(entry.size),
-                "contentType": content_type(entry.name),
-            }
-        return shown
-
-    return page(call, "files", after, document, lambda entry: entry.name, "files")
-
-
-def content_type(name: str) -> str:
-    """The type under which a file is listed: text for what people read, bytes for the rest."""
-    return "text/plain" if PurePosixPath(name).suffix.lower() in _TEXT_ENDINGS else "application/octet-stream"
-
-
-def _moment(entry: FileEntry) -> str:
-    return f"{entry.modified:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return page(call, "files", after, lambda entry: file_json(entry, place), lambda entry: entry.name, "files")
 
 
 def _properties(call: Call, file: OpenFile) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kyanite.batch import wire
+from kyanite.batch.model import Job
 from kyanite.server.batch.options import one, page, read_conditions
 from kyanite.server.batch.protocol import Call, Reply
 
@@ -92,5 +93,5 @@ def preparation_and_release(call: Call) -> Reply:
     )
 
 
-def _changed(call: Call, job: object) -> Reply:
+def _changed(call: Call, job: Job) -> Reply:
     return Reply(None, wire.job_json(job, call.base))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kyanite.batch import wire
+from kyanite.batch.model import Node
 from kyanite.errors import BatchError
 from kyanite.server.batch.options import one, page
 from kyanite.server.batch.protocol import Call, Reply
@@ -62,7 +63,7 @@ def get_extension(call: Call) -> Reply:
     raise BatchError("The specified extension does not exist.", code="ResourceNotFound")
 
 
-def _node(call: Call) -> object:
+def _node(call: Call) -> Node:
     return call.service.get_node(*_names(call))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kyanite.batch import wire
+from kyanite.batch.model import Pool
 from kyanite.server.batch.options import one, page, read_conditions
 from kyanite.server.batch.protocol import Call, Reply
 
@@ -90,5 +91,5 @@ def evaluate_autoscale(call: Call) -> Reply:
     return Reply(run, {}, kind="Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun")
 
 
-def _changed(call: Call, pool: object) -> Reply:
+def _changed(call: Call, pool: Pool) -> Reply:
     return Reply(None, wire.pool_json(pool, call.base))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kyanite.batch import wire
+from kyanite.batch.model import Schedule
 from kyanite.server.batch.options import one, page, read_conditions
 from kyanite.server.batch.protocol import Call, Reply
 
@@ -84,5 +85,5 @@ def _names(call: Call) -> tuple[str, str]:
     return call.account, call.parameters["jobScheduleId"]
 
 
-def _changed(call: Call, schedule: object) -> Reply:
+def _changed(call: Call, schedule: Schedule) -> Reply:
     return Reply(None, wire.schedule_json(schedule, call.base))

@@ -23,9 +23,9 @@ def add_collection(call: Call) -> Reply:
     value = call.body.get("value")
     if not isinstance(value, list):
         raise BatchError("The body has no list 'value' of tasks.", code="InvalidRequestBody")
-    if len(value) > limits.BATCH_TASKS_AT_ONCE or (size is not None and size > limits.BATCH_TASKS_BYTES):
+    if len(value) > limits.TASKS_PER_REQUEST or (size is not None and size > limits.TASK_COLLECTION_BYTES):
         raise BatchError(
-            f"A collection has at most {limits.BATCH_TASKS_AT_ONCE} tasks and {limits.BATCH_TASKS_BYTES:,} bytes.",
+            f"A collection has at most {limits.TASKS_PER_REQUEST} tasks and {limits.TASK_COLLECTION_BYTES:,} bytes.",
             code="RequestBodyTooLarge",
         )
     results = call.service.add_tasks(call.account, call.parameters["jobId"], value)
