@@ -22,10 +22,14 @@ from kyanite.cli.session import Session, pass_session
 def init(session: Session, accounts: tuple[str, ...]) -> None:
     """Make a workspace: the folder that holds storage accounts, pools, factories and the history of runs.
 
-    Only its owner may read it. What is there already is kept.
+    Random keys and a private certificate authority are made with it (file `token`, folder `tls`). Only its owner may
+    read it. What is there already is kept.
     """
+    from kyanite.server.keys import make_keys
+
     known = (session.home_path / "kyanite.db").exists()
     workspace = session.workspace(create=True)
+    make_keys(workspace)
     made: list[str] = []
     kept: list[str] = []
     for name in accounts:

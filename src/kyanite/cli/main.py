@@ -33,7 +33,7 @@ COMMANDS = {
     "publish": ("kyanite.cli.publish:publish", "Make a working copy what the workspace runs."),
     "run": ("kyanite.cli.run:run", "Run a pipeline and show what it does."),
     "runs": ("kyanite.cli.runs:runs", "List, show, explain, cancel, resume and rerun pipeline runs; read their logs."),
-    "serve": ("kyanite.cli.serve:serve", "Fire triggers and work on runs until it is stopped."),
+    "serve": ("kyanite.cli.serve:serve", "Answer Azure's clients, fire triggers and work on runs until it is stopped."),
     "split": ("kyanite.cli.split:split", "Split parquet files into equal parts of at most a size."),
     "storage": ("kyanite.cli.storage:storage", "List, upload, download and delete files in storage accounts."),
     "trigger": ("kyanite.cli.trigger:trigger", "List, start, stop and preview triggers; look at their runs."),

@@ -9,7 +9,7 @@ import time
 import traceback
 from bisect import insort
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -42,32 +42,46 @@ def serve(
     clock: Callable[[], datetime] = utc_now,
     log: Log = lambda text: None,
     make_worker: Callable[[], Worker] | None = None,
+    around: Callable[[RunPool], AbstractContextManager[object]] = nullcontext,
 ) -> None:
-    """Schedule, and work on runs, until `stop` is set or some seconds have passed; unfinished runs are taken up first.
+    """Schedule, and work on runs and tasks, until `stop` is set or some seconds have passed; unfinished ones first.
 
     Runs that are in progress at the end stay as they are: the next one goes on with them. ConflictError when another
-    process serves the workspace.
+    process serves the workspace. `around` is entered once we are the one who serves, and left at the end.
     """
     with only_server(workspace.home, clock()):
         pool = RunPool(workspace, make_worker=make_worker or (lambda: Worker(workspace)), clock=clock, log=log)
         scheduler = Scheduler(workspace, clock=clock, on_run=pool.submit, log=log)
-        end = None if seconds is None else time.monotonic() + seconds
-        orphans_at = clock()
-        log(f"serving {workspace.home}")
-        while not stop.is_set() and (end is None or time.monotonic() < end):
-            try:
-                if clock() >= orphans_at:
-                    orphans_at = clock() + _LOOK_FOR_ORPHANS
-                    pool.adopt()
-                wake = scheduler.look()
-                pool.admit()
-            except KyaniteError as error:
-                log(f"tried again in {_AFTER_AN_ERROR.seconds} s: {error}")
-                wake = clock() + _AFTER_AN_ERROR
-            patience = max(0.0, (wake - clock()).total_seconds())
-            stop.wait(patience if end is None else max(0.0, min(patience, end - time.monotonic())))
+        with around(pool):
+            log(f"serving {workspace.home}")
+            _work(scheduler, pool, stop, seconds=seconds, clock=clock, log=log)
         left = pool.stop()
         log("stopped" + (f"; runs in progress that the next `kyanite serve` goes on with: {left}" if left else ""))
+
+
+def _work(
+    scheduler: Scheduler,
+    pool: RunPool,
+    stop: threading.Event,
+    *,
+    seconds: float | None,
+    clock: Callable[[], datetime],
+    log: Log,
+) -> None:
+    end = None if seconds is None else time.monotonic() + seconds
+    orphans_at = clock()
+    while not stop.is_set() and (end is None or time.monotonic() < end):
+        try:
+            if clock() >= orphans_at:
+                orphans_at = clock() + _LOOK_FOR_ORPHANS
+                pool.adopt()
+            wake = scheduler.look()
+            pool.admit()
+        except KyaniteError as error:
+            log(f"tried again in {_AFTER_AN_ERROR.seconds} s: {error}")
+            wake = clock() + _AFTER_AN_ERROR
+        patience = max(0.0, (wake - clock()).total_seconds())
+        stop.wait(patience if end is None else max(0.0, min(patience, end - time.monotonic())))
 
 
 @contextmanager

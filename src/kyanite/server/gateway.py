@@ -45,9 +45,14 @@ Reach = Literal["closed", "open"]
 USERS: dict[str, Reach] = {"kyanite": "closed", "kyanite-open": "open"}  # in the proxy's address
 
 
-def ensure_gateway(workspace: Workspace, context: ServerContext | None = None) -> Gateway:
-    """The workspace's gateway, answered by this process unless another one does; close it at the end."""
-    gateway = Gateway(workspace, context)
+def ensure_gateway(
+    workspace: Workspace, context: ServerContext | None = None, listener: Listener | None = None
+) -> Gateway:
+    """The workspace's gateway, answered by this process unless another one does; close it at the end.
+
+    It is opened on `listener`, which the caller stops before, or else on one of its own that serves `context`.
+    """
+    gateway = Gateway(workspace, context, listener)
     gateway.start()
     return gateway
 
@@ -71,9 +76,12 @@ def pool_reach(pool: Pool) -> Reach | None:
 class Gateway:
     """The share of this process in it: it listens, or waits to take over."""
 
-    def __init__(self, workspace: Workspace, context: ServerContext | None = None) -> None:
+    def __init__(
+        self, workspace: Workspace, context: ServerContext | None = None, shared: Listener | None = None
+    ) -> None:
         self._workspace = workspace
-        self._context = context
+        self._context = context or _context(workspace)
+        self._shared = shared
         self._authority = CertificateAuthority(workspace.home / "tls")
         self._listener: Listener | None = None
         self._lock: int | None = None
@@ -96,7 +104,7 @@ class Gateway:
     @property
     def listens(self) -> bool:
         """Whether it is this process that answers."""
-        return self._listener is not None
+        return self._lock is not None
 
     def environment(
         self, *, network: bool, program: str = "server/identity/exec", host: Mapping[str, str] = os.environ
@@ -153,14 +161,12 @@ class Gateway:
 
     def _listen(self) -> None:
         from kyanite.server.app import Application
-        from kyanite.server.context import ServerContext
         from kyanite.server.listener import Endpoint, Listener, bind
         from kyanite.server.ours import is_ours
         from kyanite.server.proxy import Proxy
         from kyanite.server.tls import server_context
 
         ours = partial(is_ours, self._workspace)
-        context = self._context or ServerContext(self._workspace)
         proxy = Proxy(ours, server_context(self._authority, ours), credentials(self._workspace.vault))
         known = self._remembered()
         try:
@@ -169,10 +175,12 @@ class Gateway:
             _LOG.warning("port %d of the gateway is taken by another program; tasks that know it must end first", known)
             listening = _bind_new()
         endpoint = Endpoint(listening, front=proxy.front)
-        listener = Listener(Application(context), [endpoint], [proxy.close_at_stop])
-        listener.start()
-        self._listener = listener
-        self.port = context.ports["proxy"] = endpoint.port
+        if self._shared is not None:
+            self._shared.add(endpoint, [proxy.close_at_stop])
+        else:
+            self._listener = Listener(Application(self._context), [endpoint], [proxy.close_at_stop])
+            self._listener.start()
+        self.port = self._context.ports["proxy"] = endpoint.port
         write_private(self._file, json.dumps({"proxy": endpoint.port}).encode())
 
     @property
@@ -197,6 +205,12 @@ class Gateway:
                 raise StateError("Another process is starting the gateway and does not get on.", where=str(self._file))
             time.sleep(0.01)
         return port
+
+
+def _context(workspace: Workspace) -> ServerContext:
+    from kyanite.server.context import ServerContext
+
+    return ServerContext(workspace)
 
 
 def _bind_new() -> socket.socket:

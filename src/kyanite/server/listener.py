@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ _STOP_LOOK_SECONDS = 0.02
 _BACKLOG = 1024
 
 MakeConnection = Callable[[], asyncio.Protocol]
+Background = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,13 @@ class Listener:
         self,
         application: Any,
         endpoints: Sequence[Endpoint],
-        also: Sequence[Callable[[], Awaitable[None]]] = (),
+        also: Sequence[Background] = (),
     ) -> None:
         self._application = application
         self._endpoints = endpoints
         self._also = also
+        self._open: Callable[[Endpoint, Sequence[Background]], Coroutine[Any, Any, None]]
+        self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._started: Future[Callable[[], object]] = Future()
 
@@ -104,6 +107,10 @@ class Listener:
         self._thread = threading.Thread(target=self._run, name="kyanite-server", daemon=True)
         self._thread.start()
         self._started.result()
+
+    def add(self, endpoint: Endpoint, also: Sequence[Background] = ()) -> None:
+        """Listen on one more endpoint; it must have been started."""
+        asyncio.run_coroutine_threadsafe(self._open(endpoint, also), self._loop).result()
 
     def stop(self) -> None:
         """Accept no more, let answers in progress end for a few seconds, close."""
@@ -124,21 +131,19 @@ class Listener:
                 self._started.set_exception(problem)
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(THREADS, "kyanite-call"))
         make, state = _connections(self._application)
-        servers = [
-            await loop.create_server(
-                make if endpoint.front is None else partial(endpoint.front, make),
-                sock=endpoint.socket,
-                ssl=endpoint.tls,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if endpoint.tls else None,
-                backlog=_BACKLOG,
-            )
-            for endpoint in self._endpoints
-        ]
-        others = [asyncio.ensure_future(start()) for start in self._also]
-        others.append(asyncio.ensure_future(_tell_date(state)))
+        servers: list[asyncio.AbstractServer] = []
+        others = [asyncio.ensure_future(_tell_date(state))]
+
+        async def open_endpoint(endpoint: Endpoint, also: Sequence[Background]) -> None:
+            servers.append(await _listen(endpoint, make))
+            others.extend(asyncio.ensure_future(start()) for start in also)
+
+        self._open = open_endpoint
+        for number, endpoint in enumerate(self._endpoints):
+            await open_endpoint(endpoint, () if number else self._also)
         stopping = asyncio.Event()
         self._started.set_result(partial(loop.call_soon_threadsafe, stopping.set))
         await stopping.wait()
@@ -148,6 +153,16 @@ class Listener:
         for other in others:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+
+
+async def _listen(endpoint: Endpoint, make: MakeConnection) -> asyncio.AbstractServer:
+    return await asyncio.get_running_loop().create_server(
+        make if endpoint.front is None else partial(endpoint.front, make),
+        sock=endpoint.socket,
+        ssl=endpoint.tls,
+        ssl_handshake_timeout=HANDSHAKE_SECONDS if endpoint.tls else None,
+        backlog=_BACKLOG,
+    )
 
 
 def _connections(application: Any) -> tuple[Callable[[], Connection], ServerState]:

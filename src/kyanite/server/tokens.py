@@ -68,6 +68,11 @@ def admin_key(vault: Vault) -> str:
     return vault.get_or_create(ADMIN_SECRET, 33)
 
 
+def signing_key(vault: Vault) -> bytes:
+    """The key that tokens are signed with; made when there is none."""
+    return vault.get_or_create(_SIGNING_SECRET).encode()
+
+
 def issue_token(vault: Vault, identity: Identity, *, audience: str, seconds: int, now: datetime) -> str:
     """A signed token for an audience such as `https://management.azure.com`, valid for so many seconds."""
     at = int(now.timestamp())
@@ -122,7 +127,7 @@ def _identity(claims: Mapping[str, Any], now: float) -> Identity:
 
 
 def _signature(vault: Vault, text: str) -> bytes:
-    return hmac.new(vault.get_or_create(_SIGNING_SECRET).encode(), text.encode(), hashlib.sha256).digest()
+    return hmac.new(signing_key(vault), text.encode(), hashlib.sha256).digest()
 
 
 def _encoded(document: Mapping[str, Any]) -> str:
