@@ -224,7 +224,7 @@ class BlobStore:
         records = self.records(container)
         with self.errors(container, path), self.parent(container, path) as (folder, name):
             with locked(self.folder, container, path):
-                name, blob = self._writable(folder, name, container, path, conditions)
+                name, blob = self.writable(folder, name, container, path, conditions)
                 check(blob)
                 status = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 new = changed(blob.properties)
@@ -279,7 +279,7 @@ class BlobStore:
         records = self.records(container)
         with self.errors(container, path), self.parent(container, path) as (folder, name):
             with locked(self.folder, container, path):
-                name, blob = self._writable(folder, name, container, path, conditions)
+                name, blob = self.writable(folder, name, container, path, conditions)
                 check(blob)
                 status = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 if not blob.is_folder:
@@ -348,7 +348,8 @@ class BlobStore:
 
     # ---- inside, also for the modules beside this one
 
-    def _writable(self, folder: int, name: str, container: str, path: str, conditions: Conditions) -> tuple[str, Blob]:
+    def writable(self, folder: int, name: str, container: str, path: str, conditions: Conditions) -> tuple[str, Blob]:
+        """The stored name and version that a locked change begins with; an append that a kill cut short is undone."""
         found = self.find(folder, name, container, path)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))

@@ -6,7 +6,7 @@ _STATUS: dict[int, tuple[str, ...]] = {
     304: ("NotModified",),
     400: (
         "BadRequest",
-        "BlockCountExceedsLimit",
+        "BlockListTooLong",
         "CannotVerifyCopySource",
         "InvalidBlobOrBlock",
         "InvalidBlockId",
@@ -61,6 +61,9 @@ _STATUS: dict[int, tuple[str, ...]] = {
     409: (
         "BlobAlreadyExists",
         "BlobArchived",
+        "BlockCountExceedsLimit",
+        "BlobIsSealed",
+        "PublicAccessNotPermitted",
         "ContainerAlreadyExists",
         "ContainerBeingDeleted",
         "CopyIdMismatch",
@@ -89,7 +92,6 @@ _STATUS: dict[int, tuple[str, ...]] = {
         "ResourceTypeMismatch",
         "SnapshotsPresent",
         "SourceConditionNotMet",
-        "BlockListTooLong",
     ),
     411: ("MissingContentLengthHeader",),
     412: (

@@ -1,0 +1,181 @@
+"""Get Blob, Get Blob Properties, Get Blob Metadata.
+
+Small blobs are read at once; of larger ones a megabyte at a time. What the page cache holds is read in the loop, what
+the disk has to bring in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import os
+from collections.abc import AsyncIterator
+
+from kyanite.errors import StorageError, UserError
+from kyanite.server.http import Response
+from kyanite.server.storage.call import Call, changed
+from kyanite.server.storage.headers import content_headers, http_date, metadata_headers, read_conditions, read_range
+from kyanite.server.storage.lease import lease_headers
+from kyanite.server.storage.sas import overrides
+from kyanite.storage import leases
+from kyanite.storage.properties import APPEND_BLOB, Blob
+
+PIECE_BYTES = 1024 * 1024
+_MD5_RANGE_BYTES = 4 * 1024 * 1024
+_NOW = getattr(os, "RWF_NOWAIT", 0)
+
+
+async def run(call: Call) -> Response:
+    """Get Blob, all of it or a range."""
+    fd, blob = call.store.open(call.container, call.path)
+    keep = False
+    try:
+        check(call, blob)
+        if blob.properties.tier == "Archive":
+            raise StorageError("The blob is archived; set another tier first.", code="BlobArchived")
+        first, length, response = _ranged(call, blob)
+        if length <= PIECE_BYTES:
+            response.body = await read(fd, first, length) if length else b""
+            _add_range_md5(call, response)
+        else:
+            if call.header("x-ms-range-get-content-md5").lower() == "true":
+                body = await _all(fd, first, length)
+                response.body = body
+                _add_range_md5(call, response)
+            else:
+                keep = True
+                response.body = _pieces(fd, first, length)
+        return response
+    finally:
+        if not keep:
+            os.close(fd)
+
+
+async def head(call: Call) -> Response:
+    """Get Blob Properties."""
+    blob = call.store.require(call.container, call.path)
+    check(call, blob)
+    return Response(200, {**describe(call, blob), "content-length": str(blob.size)})
+
+
+async def metadata(call: Call) -> Response:
+    """Get Blob Metadata."""
+    blob = call.store.require(call.container, call.path)
+    check(call, blob)
+    response = changed(blob.etag, blob.modified)
+    response.headers |= metadata_headers(shown_metadata(blob))
+    return response
+
+
+def check(call: Call, blob: Blob) -> None:
+    """Conditions of a read, and a lease id if one was given."""
+    conditions = read_conditions(call.request.headers)
+    conditions.check(blob.etag, blob.modified, reading=True)
+    if conditions.lease_id is not None:
+        leases.check_read(call.store.lease_of(blob), conditions.lease_id, call.now)
+
+
+def describe(call: Call, blob: Blob) -> dict[str, str]:
+    """All that the headers tell of a blob."""
+    properties = blob.properties
+    headers = {
+        "etag": f'"{blob.etag}"',
+        "last-modified": http_date(blob.modified),
+        "x-ms-creation-time": http_date(blob.created),
+        "x-ms-blob-type": properties.blob_type,
+        "x-ms-server-encrypted": "true",
+        "accept-ranges": "bytes",
+        **content_headers(properties),
+        **metadata_headers(shown_metadata(blob)),
+        **lease_headers(call.store.lease_of(blob), call.now),
+        **_more(call, blob),
+    }
+    if call.request.query.get("sig"):
+        headers |= overrides(call.request.query)
+    return headers
+
+
+def shown_metadata(blob: Blob) -> dict[str, str]:
+    """The metadata as given; a folder's says that it is one."""
+    return {**blob.properties.metadata, "hdi_isfolder": "true"} if blob.is_folder else dict(blob.properties.metadata)
+
+
+def _more(call: Call, blob: Blob) -> dict[str, str]:
+    properties = blob.properties
+    found = {}
+    if properties.blob_type == APPEND_BLOB:
+        found["x-ms-blob-committed-block-count"] = str(properties.blocks)
+        if properties.sealed:
+            found["x-ms-blob-sealed"] = "true"
+    else:
+        found["x-ms-access-tier"] = properties.tier or "Hot"
+        if not properties.tier:
+            found["x-ms-access-tier-inferred"] = "true"
+    if properties.tags:
+        found["x-ms-tag-count"] = str(len(properties.tags))
+    for name, value in properties.copy.items():
+        found[f"x-ms-copy-{name}"] = value
+    if call.account.hierarchical:
+        found["x-ms-resource-type"] = "directory" if blob.is_folder else "file"
+    return found
+
+
+def _ranged(call: Call, blob: Blob) -> tuple[int, int, Response]:
+    headers = describe(call, blob)
+    text = call.header("x-ms-range") or call.header("range")
+    found = read_range(text, blob.size) if text else None
+    if found is None:
+        headers["content-length"] = str(blob.size)
+        return 0, blob.size, Response(200, headers)
+    first, length = found
+    headers["content-length"] = str(length)
+    headers["content-range"] = f"bytes {first}-{first + length - 1}/{blob.size}"
+    md5 = headers.pop("content-md5", None)
+    if md5:
+        headers["x-ms-blob-content-md5"] = md5
+    return first, length, Response(206, headers)
+
+
+def _add_range_md5(call: Call, response: Response) -> None:
+    if call.header("x-ms-range-get-content-crc64").lower() == "true":
+        raise StorageError("CRC64 checksums are not supported; ask for MD5.", code="UnsupportedHeader")
+    if call.header("x-ms-range-get-content-md5").lower() != "true":
+        return
+    if response.status != 206 or len(response.body) > _MD5_RANGE_BYTES:  # type: ignore[arg-type]
+        raise UserError("An MD5 is given for ranges of at most 4 MiB.", code="OutOfRangeInput")
+    digest = hashlib.md5(response.body, usedforsecurity=False)  # type: ignore[arg-type]
+    response.headers["content-md5"] = base64.b64encode(digest.digest()).decode()
+
+
+async def read(fd: int, first: int, length: int) -> bytes:
+    """Bytes of an open file, from memory or else from the disk in a thread."""
+    if _NOW:
+        buffer = bytearray(length)
+        try:
+            if os.preadv(fd, [buffer], first, _NOW) == length:
+                return bytes(buffer) if length < 65_536 else buffer  # type: ignore[return-value]
+        except OSError:
+            pass  # not in memory, or a file system without that question
+    return await asyncio.to_thread(os.pread, fd, length, first)
+
+
+async def _pieces(fd: int, first: int, length: int) -> AsyncIterator[bytes]:
+    try:
+        end = first + length
+        while first < end:
+            piece = await read(fd, first, min(PIECE_BYTES, end - first))
+            if not piece:
+                raise StorageError("The file became shorter while it was read.", code="InternalError")
+            first += len(piece)
+            yield piece
+    finally:
+        os.close(fd)
+
+
+async def _all(fd: int, first: int, length: int) -> bytes:
+    if length > _MD5_RANGE_BYTES:
+        raise UserError("An MD5 is given for ranges of at most 4 MiB.", code="OutOfRangeInput")
+    return b"".join(
+        [await read(fd, at, min(PIECE_BYTES, first + length - at)) for at in range(first, first + length, PIECE_BYTES)]
+    )

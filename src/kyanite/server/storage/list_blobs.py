@@ -1,0 +1,199 @@
+"""List Blobs, flat or by a delimiter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kyanite.errors import UserError
+from kyanite.server.http import Response
+from kyanite.server.storage.call import Call
+from kyanite.server.storage.get_blob import shown_metadata
+from kyanite.server.storage.headers import DEFAULT_TYPE, http_date
+from kyanite.server.storage.marker import read_marker, write_marker
+from kyanite.server.storage.service_level import page_size
+from kyanite.server.storage.tags import tags_xml
+from kyanite.server.storage.xml import answer, element, leaf, metadata_xml, name_leaf
+from kyanite.storage import blocks, leases, listing
+from kyanite.storage.listing import Prefix
+from kyanite.storage.properties import APPEND_BLOB, Blob
+
+_INCLUDES = frozenset(
+    (
+        "",
+        "copy",
+        "deleted",
+        "deletedwithversions",
+        "immutabilitypolicy",
+        "legalhold",
+        "metadata",
+        "permissions",
+        "snapshots",
+        "tags",
+        "uncommittedblobs",
+        "versions",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a listing asks for; `after` is the name it goes on behind."""
+
+    prefix: str
+    delimiter: str
+    after: str
+    start: str
+    most: int
+    include: frozenset[str]
+
+
+async def run(call: Call) -> Response:
+    """A page of the container's blobs."""
+    include = frozenset(call.option("include").lower().replace(" ", "").split(","))
+    if include - _INCLUDES:
+        raise UserError("include names something that no listing has.", code="InvalidQueryParameterValue")
+    wanted = Wanted(
+        call.option("prefix"),
+        call.option("delimiter"),
+        read_marker(call.option("marker")),
+        call.option("startfrom"),
+        page_size(call),
+        include,
+    )
+    items, marker = await call.in_thread(_page, call, wanted)
+    endpoint = call.request.mounted.removesuffix(call.request.rest.partition("?")[0])
+    body = (
+        f'<EnumerationResults ServiceEndpoint="{endpoint}/" ContainerName="{call.container}">'
+        + leaf("Prefix", wanted.prefix)
+        + (leaf("Marker", call.option("marker")) if call.option("marker") else "")
+        + (leaf("MaxResults", wanted.most) if call.option("maxresults") else "")
+        + (leaf("Delimiter", wanted.delimiter) if wanted.delimiter else "")
+        + element("Blobs", *items)
+        + leaf("NextMarker", marker)
+        + "</EnumerationResults>"
+    )
+    return answer(body)
+
+
+def _page(call: Call, wanted: Wanted) -> tuple[list[str], str]:
+    shown: list[str] = []
+    last = ""
+    for item in _items(call, wanted):
+        if len(shown) == wanted.most:
+            return shown, write_marker(last)
+        last = item.path
+        shown.append(_prefix(item, wanted) if isinstance(item, Prefix) else _blob(call, item, wanted.include))
+    return shown, ""
+
+
+def _items(call: Call, wanted: Wanted) -> Iterator[Blob | Prefix]:
+    if "uncommittedblobs" in wanted.include:
+        return _with_uncommitted(call, wanted)
+    if wanted.delimiter == "/":
+        return listing.level(call.store, call.container, prefix=wanted.prefix, after=wanted.after, start=wanted.start)
+    found = listing.walk(call.store, call.container, prefix=wanted.prefix, after=wanted.after, start=wanted.start)
+    return grouped(found, wanted) if wanted.delimiter else iter(found)
+
+
+def grouped(found: Iterator[Blob], wanted: Wanted) -> Iterator[Blob | Prefix]:
+    """Names that go on to a delimiter behind the prefix, as one item each."""
+    last = ""
+    for blob in found:
+        cut = blob.path.find(wanted.delimiter, len(wanted.prefix))
+        if cut < 0:
+            yield blob
+            continue
+        group = blob.path[: cut + len(wanted.delimiter)]
+        if group not in (last, wanted.after):
+            yield Prefix(group)
+        last = group
+
+
+def _with_uncommitted(call: Call, wanted: Wanted) -> Iterator[Blob | Prefix]:
+    """Blobs and those that only have uncommitted blocks so far, in order."""
+    import heapq
+
+    store = call.store
+    committed = listing.walk(store, call.container, prefix=wanted.prefix, after=wanted.after, start=wanted.start)
+    waiting = (
+        Blob(call.container, path, 0, at, 0)
+        for path, at in blocks.names_uncommitted(store, call.container)
+        if path.startswith(wanted.prefix) and path > wanted.after and store.get(call.container, path) is None
+    )
+    merged = heapq.merge(committed, waiting, key=lambda blob: blob.path)
+    return grouped(merged, wanted) if wanted.delimiter else merged
+
+
+def _prefix(item: Prefix, wanted: Wanted) -> str:
+    if item.folder is None:
+        return element("BlobPrefix", name_leaf(item.path))
+    folder = item.folder
+    return element(
+        "BlobPrefix",
+        name_leaf(item.path),
+        element(
+            "Properties",
+            leaf("Creation-Time", http_date(folder.created)),
+            leaf("Last-Modified", http_date(folder.modified)),
+            leaf("Etag", folder.etag),
+            leaf("ResourceType", "directory"),
+        ),
+    )
+
+
+def _blob(call: Call, blob: Blob, include: frozenset[str]) -> str:
+    """One <Blob>; written as one text, since a page has thousands."""
+    properties = blob.properties
+    parts = [
+        "<Blob>",
+        name_leaf(blob.path),
+        f"<Properties><Creation-Time>{http_date(blob.created)}</Creation-Time>"
+        f"<Last-Modified>{http_date(blob.modified)}</Last-Modified><Etag>{blob.etag}</Etag>"
+        f"<Content-Length>{blob.size}</Content-Length>",
+        leaf("Content-Type", properties.content_type or DEFAULT_TYPE),
+        leaf("Content-Encoding", properties.content_encoding),
+        leaf("Content-Language", properties.content_language),
+        leaf("Content-MD5", properties.content_md5),
+        leaf("Cache-Control", properties.cache_control),
+        leaf("Content-Disposition", properties.content_disposition),
+        f"<BlobType>{properties.blob_type}</BlobType>",
+    ]
+    if properties.blob_type != APPEND_BLOB:
+        inferred = "" if properties.tier else "<AccessTierInferred>true</AccessTierInferred>"
+        parts.append(f"<AccessTier>{properties.tier or 'Hot'}</AccessTier>{inferred}")
+    parts.append(_lease(call, blob))
+    parts.append("<ServerEncrypted>true</ServerEncrypted>")
+    if properties.tags:
+        parts.append(f"<TagCount>{len(properties.tags)}</TagCount>")
+    if "copy" in include:
+        parts.extend(leaf(_COPY[name], value) for name, value in properties.copy.items() if name in _COPY)
+    if call.account.hierarchical:
+        parts.append(f"<ResourceType>{'directory' if blob.is_folder else 'file'}</ResourceType>")
+    parts.append("</Properties>")
+    if "metadata" in include:
+        parts.append(metadata_xml(shown_metadata(blob)))
+    if "tags" in include and properties.tags:
+        parts.append(tags_xml(properties.tags))
+    parts.append("<OrMetadata /></Blob>")
+    return "".join(parts)
+
+
+_COPY = {
+    "id": "CopyId",
+    "status": "CopyStatus",
+    "source": "CopySource",
+    "progress": "CopyProgress",
+    "completion-time": "CopyCompletionTime",
+}
+_UNLOCKED = "<LeaseStatus>unlocked</LeaseStatus><LeaseState>available</LeaseState>"
+
+
+def _lease(call: Call, blob: Blob) -> str:
+    lease = call.store.lease_of(blob)
+    if lease is None:
+        return _UNLOCKED
+    state = leases.state_of(lease, call.now)
+    status = "locked" if state in ("leased", "breaking") else "unlocked"
+    duration = leaf("LeaseDuration", "infinite" if lease.seconds == -1 else "fixed") if state == "leased" else ""
+    return leaf("LeaseStatus", status) + leaf("LeaseState", state) + duration

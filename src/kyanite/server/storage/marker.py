@@ -1,0 +1,27 @@
+"""Markers: where the next page of a listing begins, as text that clients hand back untouched."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from kyanite.errors import UserError
+
+_FORM = "2!"
+
+
+def write_marker(name: str) -> str:
+    """The marker for the page after this name."""
+    return _FORM + base64.urlsafe_b64encode(name.encode("utf-8", "surrogatepass")).decode()
+
+
+def read_marker(marker: str) -> str:
+    """The name a page begins after; empty for the first page. UserError `OutOfRangeQueryParameterValue`."""
+    if not marker:
+        return ""
+    try:
+        if not marker.startswith(_FORM):
+            raise ValueError
+        return base64.b64decode(marker[len(_FORM) :], altchars=b"-_", validate=True).decode("utf-8")
+    except (ValueError, binascii.Error) as problem:
+        raise UserError("The marker is not one that was given out.", code="OutOfRangeQueryParameterValue") from problem

@@ -1,0 +1,87 @@
+"""Put Blob: a whole block blob, or the beginning of an append blob."""
+
+from __future__ import annotations
+
+from kyanite.errors import StorageError, UserError
+from kyanite.limits import PUT_BLOB_BYTES
+from kyanite.server.http import Response
+from kyanite.server.storage.body import receive
+from kyanite.server.storage.call import Call, changed
+from kyanite.server.storage.headers import read_conditions, read_metadata, read_properties
+from kyanite.server.storage.tags import read_tags_header
+from kyanite.storage import blocks
+from kyanite.storage.properties import APPEND_BLOB, BLOCK_BLOB, Blob, Properties
+
+_KINDS = {APPEND_BLOB, BLOCK_BLOB}
+TIERS = ("Hot", "Cool", "Cold", "Archive")
+
+
+async def run(call: Call) -> Response:
+    """Put Blob."""
+    properties = new_properties(call, plain=True)
+    if properties.blob_type == APPEND_BLOB and call.request.content_length:
+        raise UserError("An append blob begins empty; append to it.", code="InvalidHeaderValue")
+    conditions = read_conditions(call.request.headers)
+    store = call.store
+    standing = store.get(call.container, call.path)
+    store.check_write(standing, conditions, call.container, call.path)
+    if _is_folder_marker(call, properties):
+        made = store.make_folder(call.container, call.path, properties, conditions)
+        return changed(made.etag, made.modified, 201, x_ms_request_server_encrypted="true")
+    with store.stage() as staged:
+        checks = ("x-ms-blob-content-md5",) if properties.blob_type == BLOCK_BLOB else ()
+        checksum = await receive(call, staged, PUT_BLOB_BYTES, *checks)
+        if properties.blob_type == BLOCK_BLOB and checksum.md5:
+            properties = with_fields(properties, content_md5=checksum.md5)
+        blob = store.publish(staged, call.container, call.path, properties, conditions)
+    blocks.drop(store, call.container, call.path)
+    return answer(blob, checksum.md5)
+
+
+def answer(blob: Blob, md5: str = "") -> Response:
+    """201 with the new version."""
+    response = changed(blob.etag, blob.modified, 201, x_ms_request_server_encrypted="true")
+    if md5:
+        response.headers["content-md5"] = md5
+    return response
+
+
+def new_properties(call: Call, *, plain: bool = False, kind: str | None = None) -> Properties:
+    """The properties that a request gives to a new blob."""
+    kind = kind or call.required("x-ms-blob-type")
+    if kind == "PageBlob":
+        raise StorageError("Page blobs are not supported; use a block or an append blob.", code="NotImplemented")
+    if kind not in _KINDS:
+        raise UserError(f"x-ms-blob-type is not {kind[:40]!r}.", code="InvalidHeaderValue")
+    return Properties(
+        blob_type=kind,
+        metadata=read_metadata(call.request.headers),
+        tags=read_tags_header(call.header("x-ms-tags")),
+        tier=read_tier(call.header("x-ms-access-tier")),
+        **read_properties(call.request.headers, plain=plain),  # type: ignore[arg-type]
+    )
+
+
+def read_tier(text: str) -> str:
+    """An access tier in its own spelling, or empty. UserError `InvalidHeaderValue`."""
+    if not text:
+        return ""
+    for tier in TIERS:
+        if tier.lower() == text.lower():
+            return tier
+    raise UserError(f"x-ms-access-tier is not {text[:40]!r}; there is {', '.join(TIERS)}.", code="InvalidHeaderValue")
+
+
+def with_fields(properties: Properties, **fields: str) -> Properties:
+    """The properties with some replaced."""
+    from dataclasses import replace
+
+    return replace(properties, **fields)  # type: ignore[arg-type]
+
+
+def _is_folder_marker(call: Call, properties: Properties) -> bool:
+    return (
+        call.account.hierarchical
+        and call.request.content_length == 0
+        and properties.metadata.get("hdi_isfolder", "").lower() == "true"
+    )
