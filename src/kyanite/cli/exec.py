@@ -32,7 +32,7 @@ network_option = click.option(
     examples=[
         ("an unmodified script", "kyanite exec -- python upload.py"),
         ("one that also needs the internet", "kyanite exec --allow-network -- ./nightly.sh"),
-        ("the official command line", "kyanite exec -- curl https://myaccount.blob.core.windows.net/?comp=list"),
+        ("any program that honours HTTPS_PROXY", "kyanite exec -- curl https://myaccount.blob.core.windows.net/public/a.csv"),
     ],
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
@@ -53,9 +53,9 @@ def execute(session: Session, allow_network: bool, program: tuple[str, ...]) -> 
     "env",
     short_help="Print what `kyanite exec` sets, for a shell.",
     examples=[
-        ("in this shell, while `kyanite serve` runs", 'eval "$(kyanite env)"'),
-        ("with the connection string of a storage account", 'eval "$(kyanite env --account myaccount)"'),
-        ("PowerShell", "kyanite env --shell powershell | Invoke-Expression"),
+        ('for this shell, while `kyanite serve` runs: eval "$(kyanite env)"', "kyanite env"),
+        ("with the connection string of a storage account", "kyanite env --account myaccount"),
+        ("for PowerShell: kyanite env --shell powershell | Invoke-Expression", "kyanite env --shell powershell"),
     ],
 )
 @network_option

@@ -26,7 +26,7 @@ _PORT = click.IntRange(0, 65535)
 
 @command(
     "serve",
-    short_help="Answer Azure's clients, fire triggers and work on runs and tasks until it is stopped.",
+    short_help="Answer Azure's clients, fire triggers and work on runs until it is stopped.",
     examples=[
         ("until Ctrl-C or SIGTERM", "kyanite serve"),
         (
@@ -44,7 +44,7 @@ _PORT = click.IntRange(0, 65535)
     "folders",
     metavar="DIR",
     multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     help="A git folder that is a factory of the workspace from now on: changes are read from there and written there.",
 )
 @click.option(
