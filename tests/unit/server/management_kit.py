@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,8 @@ class Front:
         self.context = context or ServerContext(workspace)
         self._application = Application(self.context)
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(1))
+        self._loop.run_until_complete(asyncio.wait_for(self._loop.run_in_executor(None, int), 10))
 
     def close(self) -> None:
         self._loop.run_until_complete(self._loop.shutdown_default_executor())

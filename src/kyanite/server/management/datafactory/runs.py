@@ -207,6 +207,8 @@ def _query_activity_runs(call: ArmCall, query: Query) -> dict[str, Json]:
     rows = activity_runs_of(call.context.workspace.reading, summary)
     wants_skipped = any("Skipped" in each.values for each in query.filters if each.operand == "Status")
     found = [row for row in rows if (wants_skipped or row["status"] != "Skipped") and _fits(row, query)]
+    if query.order and query.order[-1][1]:
+        found.reverse()  # of those that started in the same instant the last one comes first
     for column, descending in reversed(query.order):
         found.sort(key=partial(_sort_key, _ACTIVITY_MEMBERS[column]), reverse=descending)
     start = _offset(query.token)
