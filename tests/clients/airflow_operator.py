@@ -21,16 +21,16 @@ def main(url, account, key):
         batch_task_command_line="/bin/sh -c 'echo hello from airflow'",
         batch_task_id="t1",
         vm_publisher="canonical",
-        vm_offer="ubuntu",
+        vm_offer="0001-com-ubuntu-server-jammy",
         sku_starts_with="22_04",
+        use_latest_verified_vm_image_and_sku=True,
         vm_sku="22_04-lts",
         vm_node_agent_sku_id="batch.node.ubuntu 22.04",
         target_dedicated_nodes=1,
         timeout=5,
     )
     operator.execute(context={})
-    hook = operator.hook
-    stdout = b"".join(hook.connection.file.get_from_task("airflow", "t1", "stdout.txt")).decode()
+    stdout = b"".join(operator.hook.connection.download_task_file("airflow", "t1", "stdout.txt")).decode()
     operator.clean_up("airflow", "airflow")
     print(json.dumps({"stdout": stdout}))
 

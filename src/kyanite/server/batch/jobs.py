@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kyanite.batch import wire
+from kyanite.batch.job_nodes import JobNode
 from kyanite.batch.model import Job
 from kyanite.server.batch.options import one, page, read_conditions
 from kyanite.server.batch.protocol import Call, Reply
@@ -87,10 +90,22 @@ def preparation_and_release(call: Call) -> Reply:
         call,
         "jobpreparationandreleasetaskstatuslist",
         lambda after: call.service.prep_release_status(call.account, job, after=after),
-        lambda status: wire.prep_release_json(status, call.base),
+        lambda status: _job_node_json(status, call.base),
         lambda status: status.node_id.casefold(),
         "prep",
     )
+
+
+def _job_node_json(status: JobNode, base: str) -> dict[str, Any]:
+    node_url = f"{base}/pools/{status.pool_id}/nodes/{status.node_id}"
+    body: dict[str, Any] = {"poolId": status.pool_id, "nodeId": status.node_id, "nodeUrl": node_url}
+    runs = {"jobPreparationTaskExecutionInfo": status.preparation, "jobReleaseTaskExecutionInfo": status.release}
+    for name, run in runs.items():
+        if run is not None:
+            body[name] = dict(run)
+            if run.get("taskRootDirectory"):
+                body[name]["taskRootDirectoryUrl"] = f"{node_url}/files/{run['taskRootDirectory']}"
+    return body
 
 
 def _changed(call: Call, job: Job) -> Reply:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kyanite.batch import wire
 from kyanite.batch.model import Pool
 from kyanite.server.batch.options import one, page, read_conditions
@@ -19,7 +21,7 @@ def list_all(call: Call) -> Reply:
         call,
         "pools",
         lambda after: call.service.list_pools(call.account, after=after),
-        lambda pool: wire.pool_json(pool, call.base),
+        lambda pool: _document(call, pool),
         lambda pool: pool.id.casefold(),
         "pools",
     )
@@ -28,7 +30,7 @@ def list_all(call: Call) -> Reply:
 def get(call: Call) -> Reply:
     """Pool_Get and Pool_Exists."""
     pool = call.service.get_pool(call.account, call.parameters["poolId"])
-    return one(call, wire.pool_json(pool, call.base), "pools")
+    return one(call, _document(call, pool), "pools")
 
 
 def patch(call: Call) -> Reply:
@@ -89,6 +91,11 @@ def evaluate_autoscale(call: Call) -> Reply:
     """Pool_EvaluateAutoScale: what the formula gives now, without effect."""
     run = call.service.evaluate_autoscale(call.account, call.parameters["poolId"], call.body)
     return Reply(run, {}, kind="Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun")
+
+
+def _document(call: Call, pool: Pool) -> dict[str, Any]:
+    run = call.service.autoscale_run(call.account, pool.id) if pool.spec.formula is not None else None
+    return wire.pool_json(pool, call.base, run)
 
 
 def _changed(call: Call, pool: Pool) -> Reply:
