@@ -124,7 +124,7 @@ class Response:
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | bytearray | AsyncIterator[bytes] = b""
 
     @staticmethod
     def json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -188,18 +188,15 @@ def split_host(text: str) -> tuple[str, int | None]:
 
 async def send_response(send: Send, response: Response, *, head: bool = False) -> None:
     """Write an answer; the body is left out for HEAD, its length is told all the same."""
-    headers = response.headers
-    body = response.body
-    if isinstance(body, bytes) and "content-length" not in headers and response.status not in (204, 304):
-        headers["content-length"] = str(len(body))
-    start = {"type": "http.response.start", "status": response.status, "headers": _encoded(headers.items())}
-    await send(start)
-    if head or isinstance(body, bytes):
-        await send({"type": "http.response.body", "body": b"" if head or not isinstance(body, bytes) else body})
-        return
-    async for piece in body:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    headers, body = response.headers, response.body
+    whole = body if isinstance(body, bytes | bytearray) else None
+    if whole is not None and "content-length" not in headers and response.status not in (204, 304):
+        headers["content-length"] = str(len(whole))
+    await send({"type": "http.response.start", "status": response.status, "headers": _encoded(headers.items())})
+    if not isinstance(body, bytes | bytearray) and not head:
+        async for piece in body:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"" if head or whole is None else whole})
 
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
