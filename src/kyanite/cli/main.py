@@ -23,6 +23,7 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "audit": ("kyanite.cli.audit:audit", "Show who changed what through the server, and who was refused."),
+    "batch": ("kyanite.cli.batch:batch", "Batch accounts, pools, nodes, jobs and tasks of the workspace."),
     "demo": ("kyanite.cli.demo:demo", "Run the airline example from deployment to checked result files."),
     "deploy": ("kyanite.cli.deploy:deploy", "Deploy an ARM template or a git folder into the workspace."),
     "diff": ("kyanite.cli.diff:diff", "Show what publishing a working copy would change."),

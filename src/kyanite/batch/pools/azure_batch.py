@@ -182,6 +182,7 @@ class RemoteNodes:
             "resourceFiles": delivery.resource_files,
             "environmentSettings": remote_files.settings(environment),
             "constraints": constraints,
+            "requiredSlots": launch.slots,
         }
         self._add_task(self._client(place.account, place.pool), place.pool, document)
 

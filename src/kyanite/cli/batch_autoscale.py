@@ -1,0 +1,168 @@
+"""`kyanite batch pool autoscale`: formulas that size a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kyanite.cli.batch_pool import pool_document
+from kyanite.cli.batch_target import Json, Target, account_option, body, cell, duration, show_list, time_cell, told
+from kyanite.cli.command import group, json_option
+from kyanite.cli.session import Session, pass_session, visible
+
+_PER_ROW = 6
+
+
+@group(
+    "autoscale",
+    short_help="Enable, disable, evaluate autoscale; look at its runs.",
+    examples=[
+        (
+            "try a formula on what the pool does now",
+            "kyanite batch pool autoscale evaluate mypool '$TargetDedicatedNodes=$PendingTasks'",
+        ),
+        ("use it", "kyanite batch pool autoscale enable mypool '$TargetDedicatedNodes=$PendingTasks'"),
+        ("what it did", "kyanite batch pool autoscale runs mypool"),
+    ],
+)
+def autoscale() -> None:
+    """Enable, disable, evaluate autoscale; look at its runs.
+
+    FORMULA is the text itself, or @FILE.
+    """
+
+
+def _formula(text: str | None) -> str | None:
+    if text is None or not text.startswith("@"):
+        return text
+    from kyanite.cli.documents import read_text
+
+    return read_text(Path(text[1:]))
+
+
+def _pointing(session: Session, work: Callable[[], Any]) -> Any:
+    """Do the work; a mistake in the formula is shown in its line before the error goes on."""
+    from kyanite.batch.autoscale import FormulaError
+    from kyanite.cli.main import caret
+
+    try:
+        return work()
+    except FormulaError as error:
+        if not session.as_json:
+            session.echo(caret(error.text, error.position), err=True)
+        raise
+
+
+@autoscale.command(
+    "evaluate",
+    short_help="Say what a formula gives on the pool as it is; nothing is changed.",
+    examples=[
+        ("a formula", "kyanite batch pool autoscale evaluate mypool '$TargetDedicatedNodes=min(4,$PendingTasks)'"),
+        ("one in a file", "kyanite batch pool autoscale evaluate mypool @formula.txt --json"),
+        ("the pool's own", "kyanite batch pool autoscale evaluate mypool"),
+    ],
+)
+@click.argument("pool_id", metavar="POOL")
+@click.argument("formula", required=False)
+@account_option
+@json_option
+@pass_session
+def evaluate(session: Session, pool_id: str, formula: str | None, account: str | None) -> int:
+    """Evaluate FORMULA (by default the pool's own) on the samples there are and the pool as it is now.
+
+    Unlike in the REST API, autoscale need not be enabled. Exit code 1: the evaluation failed.
+    """
+    from kyanite.batch import autoscale_turn
+
+    target = Target(session, account)
+    found = target.service.pool(target.account, pool_id)
+    text = _formula(formula) or found.spec.formula
+    if not text:
+        raise click.UsageError(f"Pool {found.id} has no formula; give one.")
+    run = _pointing(session, lambda: _evaluated(target, pool_id, text, autoscale_turn))
+    if session.as_json:
+        session.print_json(run)
+    else:
+        for item in str(run["results"]).split(";"):
+            session.echo(visible(item))
+        if "error" in run:
+            session.echo(click.style("error: ", fg="red") + visible(run["error"]["message"]), err=True)
+            for item in run["error"]["values"]:
+                session.echo(f"  {visible(item['value'])}", err=True)
+    return 1 if "error" in run else 0
+
+
+def _evaluated(target: Target, pool_id: str, text: str, turn: Any) -> Json:
+    turn.check_formula(text)
+    run: Json = target.service.preview_autoscale(target.account, pool_id, text)
+    return run
+
+
+@autoscale.command(
+    "enable",
+    short_help="Let a formula size the pool.",
+    examples=[
+        ("", "kyanite batch pool autoscale enable mypool '$TargetDedicatedNodes=min(4,$PendingTasks)'"),
+        ("evaluate it every five minutes", "kyanite batch pool autoscale enable mypool --every 300"),
+    ],
+)
+@click.argument("pool_id", metavar="POOL")
+@click.argument("formula", required=False)
+@click.option("--every", type=float, metavar="SECONDS", help="Between two evaluations.")
+@account_option
+@json_option
+@pass_session
+def enable(session: Session, pool_id: str, formula: str | None, every: float | None, account: str | None) -> None:
+    """Enable autoscale, or change its formula or interval; it is evaluated at once."""
+    target = Target(session, account)
+    document = body(None, autoScaleFormula=_formula(formula), autoScaleEvaluationInterval=duration(every))
+    _pointing(session, lambda: target.service.enable_autoscale(target.account, pool_id, document))
+    target.service.pump()
+    after = pool_document(target, pool_id)
+    told(session, after, f"pool {after['id']}: autoscale every {after['autoScaleEvaluationInterval']}")
+
+
+@autoscale.command(
+    "disable", short_help="Keep the pool as it is.", examples=[("", "kyanite batch pool autoscale disable mypool")]
+)
+@click.argument("pool_id", metavar="POOL")
+@account_option
+@json_option
+@pass_session
+def disable(session: Session, pool_id: str, account: str | None) -> None:
+    """Disable autoscale; the pool stays as large as it is."""
+    target = Target(session, account)
+    target.service.disable_autoscale(target.account, pool_id)
+    document = pool_document(target, pool_id)
+    told(session, document, f"pool {document['id']}: autoscale is off")
+
+
+@autoscale.command(
+    "runs",
+    short_help="What the last evaluations gave.",
+    examples=[("the last ten", "kyanite batch pool autoscale runs mypool --limit 10")],
+)
+@click.argument("pool_id", metavar="POOL")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
+@account_option
+@json_option
+@pass_session
+def runs(session: Session, pool_id: str, limit: int, account: str | None) -> None:
+    """What the last evaluations of the pool's formula gave, newest first."""
+    target = Target(session, account)
+    found = target.service.autoscale_runs(target.account, pool_id, limit)
+    columns = [("evaluated (UTC)", time_cell("timestamp")), ("results", _results), ("error", _error)]
+    show_list(session, found, columns, none="never evaluated")
+
+
+def _results(run: Json) -> str:
+    items = [visible(item) for item in str(run.get("results", "")).split(";")[:_PER_ROW]]
+    return "\n".join(items)
+
+
+def _error(run: Json) -> str:
+    error = run.get("error") or {}
+    return "\n".join([cell("code")(error), *(visible(item["value"]) for item in error.get("values") or ())]).strip()

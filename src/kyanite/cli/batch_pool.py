@@ -1,0 +1,288 @@
+"""`kyanite batch pool`: the pools of a Batch account."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kyanite.cli.batch_target import (
+    DEALLOCATION,
+    Json,
+    Target,
+    account_option,
+    body,
+    cell,
+    file_option,
+    pairs,
+    show_list,
+    show_one,
+    time_cell,
+    told,
+)
+from kyanite.cli.batch_wait import until
+from kyanite.cli.command import group, json_option
+from kyanite.cli.session import Session, pass_session, visible
+
+COMMANDS = {
+    "autoscale": ("kyanite.cli.batch_autoscale:autoscale", "Enable, disable, evaluate autoscale; look at its runs."),
+}
+_READY = ("idle", "running")
+_SETTLED = (*_READY, "starttaskfailed", "unusable", "offline", "preempted")
+
+
+@group(
+    "pool",
+    short_help="List, show, create, resize and delete pools; autoscale.",
+    table=COMMANDS,
+    examples=[
+        ("two nodes that run up to four tasks each", "kyanite batch pool create mypool --nodes 2 --slots 4"),
+        ("more nodes", "kyanite batch pool resize mypool --nodes 8 --wait"),
+        (
+            "as many nodes as tasks wait",
+            "kyanite batch pool autoscale enable mypool '$TargetDedicatedNodes=$PendingTasks'",
+        ),
+    ],
+)
+def pool() -> None:
+    """List, show, create, resize and delete pools; autoscale."""
+
+
+def pool_document(target: Target, pool_id: str) -> Json:
+    """A pool as the service shows it."""
+    from kyanite.batch import wire
+
+    found = target.service.pool(target.account, pool_id)
+    return wire.pool_json(found, target.base, target.service.autoscale_run(target.account, pool_id))
+
+
+def _size(document: Json) -> str:
+    current = document["currentDedicatedNodes"] + document["currentLowPriorityNodes"]
+    wanted = document["targetDedicatedNodes"] + document["targetLowPriorityNodes"]
+    return str(current) if current == wanted else f"{current} -> {wanted}"
+
+
+@pool.command("list", short_help="List pools.", examples=[("all", "kyanite batch pool list")])
+@account_option
+@json_option
+@pass_session
+def list_command(session: Session, account: str | None) -> None:
+    """List the pools of the account."""
+    target = Target(session, account)
+    documents = [pool_document(target, found.id) for found in target.service.list_pools(target.account)]
+    columns = [
+        ("pool", cell("id")),
+        ("state", cell("state")),
+        ("allocation", cell("allocationState")),
+        ("nodes", _size),
+        ("slots per node", cell("taskSlotsPerNode")),
+        ("autoscale", lambda item: "on" if item["enableAutoScale"] else ""),
+    ]
+    show_list(session, documents, columns, right=("nodes", "slots per node"), none="no pools")
+
+
+@pool.command("show", short_help="Show a pool.", examples=[("", "kyanite batch pool show mypool")])
+@click.argument("pool_id", metavar="POOL")
+@account_option
+@json_option
+@pass_session
+def show(session: Session, pool_id: str, account: str | None) -> None:
+    """Show a pool: size, nodes, start task, autoscale, what went wrong when it was resized."""
+    document = pool_document(Target(session, account), pool_id)
+    run = document.get("autoScaleRun") or {}
+    error = run.get("error") or {}
+    rows = [
+        ("pool", document["id"]),
+        ("state", f"{document['state']}, {document['allocationState']}"),
+        ("nodes", _size(document)),
+        ("slots per node", f"{document['taskSlotsPerNode']}, {document['taskSchedulingPolicy']['nodeFillType']}"),
+        ("made", time_cell("creationTime")(document)),
+        ("start task", visible(str((document.get("startTask") or {}).get("commandLine", "")))),
+        ("autoscale", visible(str(document.get("autoScaleFormula") or ""))),
+        ("every", str(document.get("autoScaleEvaluationInterval") or "")),
+        ("last evaluation", time_cell("timestamp")(run)),
+        ("", str(run.get("results", "")).replace(";", "\n")),
+        ("evaluation error", "\n".join([str(error.get("message", "")), *_values(error)]).strip()),
+        (
+            "resize errors",
+            "\n".join(f"{item['code']}: {item['message']}" for item in document.get("resizeErrors") or ()),
+        ),
+        ("metadata", "\n".join(f"{item['name']}={item['value']}" for item in document.get("metadata") or ())),
+    ]
+    show_one(session, document, rows)
+
+
+def _values(error: Json) -> list[str]:
+    return [str(item.get("value")) for item in error.get("values") or ()]
+
+
+@pool.command(
+    "create",
+    short_help="Make a pool.",
+    examples=[
+        (
+            "a start task that installs what tasks need",
+            "kyanite batch pool create mypool --nodes 2 --start-task 'pip install polars'",
+        ),
+        (
+            "a pool that sizes itself",
+            "kyanite batch pool create mypool --autoscale '$TargetDedicatedNodes=min(4,$PendingTasks)'",
+        ),
+        (
+            "the body of the REST call, and be ready when it returns",
+            "kyanite batch pool create --file pool.json --wait",
+        ),
+        (
+            "nodes at another endpoint",
+            "kyanite batch pool create far --endpoint https://far.westus.batch.azure.com --remote-account far",
+        ),
+    ],
+)
+@click.argument("pool_id", metavar="[POOL]", required=False)
+@click.option("--nodes", type=click.IntRange(0), help="Dedicated nodes.")
+@click.option("--low-priority-nodes", type=click.IntRange(0), help="Low-priority nodes.")
+@click.option("--slots", type=click.IntRange(1), help="Tasks that run on a node at once.")
+@click.option("--pack", is_flag=True, help="Fill one node before the next; else tasks are spread.")
+@click.option("--start-task", metavar="COMMAND", help="Runs once on each node before tasks do.")
+@click.option("--autoscale", metavar="FORMULA", help="An autoscale formula in the place of --nodes.")
+@click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="May be given several times.")
+@click.option("--endpoint", metavar="URL", help="Another Batch endpoint: the pool's tasks run there.")
+@click.option("--remote-account", metavar="NAME", help="The account there; see `account connect`.")
+@click.option("--wait", is_flag=True, help="Return when its nodes are ready.")
+@file_option
+@account_option
+@json_option
+@pass_session
+def create(
+    session: Session,
+    pool_id: str | None,
+    nodes: int | None,
+    low_priority_nodes: int | None,
+    slots: int | None,
+    pack: bool,
+    start_task: str | None,
+    autoscale: str | None,
+    metadata: tuple[str, ...],
+    endpoint: str | None,
+    remote_account: str | None,
+    wait: bool,
+    file: Path | None,
+    account: str | None,
+) -> None:
+    """Make a pool. Its nodes are prepared when work is scheduled: by --wait, by waiting tasks, or by a server."""
+    target = Target(session, account)
+    if (endpoint is None) != (remote_account is None):
+        raise click.UsageError("--endpoint and --remote-account belong together.")
+    elsewhere = {"kyanite.backend": "azure_batch", "kyanite.endpoint": endpoint, "kyanite.account": remote_account}
+    named = [f"{name}={value}" for name, value in elsewhere.items()] if endpoint is not None else []
+    document = body(
+        file,
+        id=pool_id,
+        targetDedicatedNodes=nodes,
+        targetLowPriorityNodes=low_priority_nodes,
+        taskSlotsPerNode=slots,
+        taskSchedulingPolicy={"nodeFillType": "pack"} if pack else None,
+        startTask={"commandLine": start_task, "waitForSuccess": True} if start_task else None,
+        metadata=pairs((*metadata, *named), "--metadata"),
+        enableAutoScale=True if autoscale else None,
+        autoScaleFormula=autoscale,
+    )
+    document.setdefault("vmSize", "local")
+    if not document.get("enableAutoScale") and "targetLowPriorityNodes" not in document:
+        document.setdefault("targetDedicatedNodes", 1)
+    made = target.service.add_pool(target.account, document)
+    if wait:
+        wait_for_nodes(target, made.id, None)
+    told(session, pool_document(target, made.id), f"pool {made.id}")
+
+
+def wait_for_nodes(target: Target, pool_id: str, seconds: float | None) -> None:
+    """Schedule until the pool has its size and every node is ready or has failed; says what each node becomes."""
+    from kyanite.errors import BatchError
+
+    states: dict[str, str] = {}
+
+    def settled() -> bool:
+        found = target.service.pool(target.account, pool_id)
+        nodes = list(target.service.list_nodes(target.account, pool_id))
+        for node in nodes:
+            if states.get(node.id) != node.state:
+                states[node.id] = str(node.state)
+                if not target.session.as_json:
+                    target.session.echo(f"{node.id}: {node.state}", err=True)
+        return found.allocation == "steady" and all(node.state in _SETTLED for node in nodes)
+
+    until(target.service, settled, seconds, f"Pool '{pool_id}'")
+    nodes = list(target.service.list_nodes(target.account, pool_id))
+    if nodes and not any(node.state in _READY for node in nodes):
+        failure = next((node.start_task.failure_info for node in nodes if node.start_task), None)
+        reason = failure.message if failure else f"its nodes are {nodes[0].state}"
+        cure = f"Look at kyanite batch node files {pool_id} {nodes[0].id} startup/stderr.txt"
+        raise BatchError(f"Pool '{pool_id}' has no usable node: {reason}", cure=cure, code="StartTaskFailed")
+
+
+@pool.command(
+    "resize",
+    short_help="Change the number of nodes.",
+    examples=[
+        ("and return at once", "kyanite batch pool resize mypool --nodes 4"),
+        ("let running tasks end first", "kyanite batch pool resize mypool --nodes 1 --option taskcompletion --wait"),
+    ],
+)
+@click.argument("pool_id", metavar="POOL")
+@click.option("--nodes", type=click.IntRange(0), help="Dedicated nodes.")
+@click.option("--low-priority-nodes", type=click.IntRange(0), help="Low-priority nodes.")
+@click.option("--option", type=click.Choice(DEALLOCATION), help="What happens to tasks on nodes that leave.")
+@click.option("--stop", is_flag=True, help="Stop the resize that is under way instead.")
+@click.option("--wait", is_flag=True, help="Return when it is done.")
+@account_option
+@json_option
+@pass_session
+def resize(
+    session: Session,
+    pool_id: str,
+    nodes: int | None,
+    low_priority_nodes: int | None,
+    option: str | None,
+    stop: bool,
+    wait: bool,
+    account: str | None,
+) -> None:
+    """Change the number of nodes of a pool without autoscale."""
+    target = Target(session, account)
+    if stop:
+        target.service.stop_resize(target.account, pool_id)
+    else:
+        if nodes is None and low_priority_nodes is None:
+            raise click.UsageError("Give --nodes, --low-priority-nodes or --stop.")
+        document = body(
+            None,
+            targetDedicatedNodes=nodes,
+            targetLowPriorityNodes=low_priority_nodes,
+            nodeDeallocationOption=option,
+        )
+        target.service.resize_pool(target.account, pool_id, document)
+    if wait:
+        wait_for_nodes(target, pool_id, None)
+    document = pool_document(target, pool_id)
+    told(session, document, f"pool {document['id']}: {document['allocationState']}, nodes {_size(document)}")
+
+
+@pool.command("delete", short_help="Delete a pool.", examples=[("", "kyanite batch pool delete mypool --wait")])
+@click.argument("pool_id", metavar="POOL")
+@click.option("--wait", is_flag=True, help="Return when it is gone.")
+@account_option
+@json_option
+@pass_session
+def delete(session: Session, pool_id: str, wait: bool, account: str | None) -> None:
+    """Delete a pool: running tasks go back to waiting, for a pool of this id to come."""
+    target = Target(session, account)
+    found = target.service.pool(target.account, pool_id)
+    target.service.delete_pool(target.account, found.id)
+    if wait:
+
+        def gone() -> bool:
+            return found.id not in {item.id for item in target.service.list_pools(target.account)}
+
+        until(target.service, gone, None, f"Pool '{found.id}'")
+    told(session, None, f"{'deleted' if wait else 'deleting'} {found.id}")
