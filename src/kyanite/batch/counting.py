@@ -1,0 +1,47 @@
+"""Node counts by state, under the service's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kyanite.batch.model import Pool
+
+# state -> its name in a count
+NAMES = {
+    "creating": "creating",
+    "deallocated": "deallocated",
+    "deallocating": "deallocating",
+    "idle": "idle",
+    "leavingpool": "leavingPool",
+    "offline": "offline",
+    "preempted": "preempted",
+    "rebooting": "rebooting",
+    "reimaging": "reimaging",
+    "running": "running",
+    "starting": "starting",
+    "starttaskfailed": "startTaskFailed",
+    "unknown": "unknown",
+    "unusable": "unusable",
+    "upgradingos": "upgradingOS",
+    "waitingforstarttask": "waitingForStartTask",
+}
+
+
+def count_nodes(pools: Sequence[Pool], rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The counts of each pool; rows have pool (its key), dedicated, state, leaving, busy and n."""
+    kinds = {1: "dedicated", 0: "lowPriority"}
+    found = {
+        pool.id.casefold(): {kind: dict.fromkeys([*sorted(NAMES.values()), "total"], 0) for kind in kinds.values()}
+        for pool in pools
+    }
+    for row in rows:
+        if row["pool"] not in found:
+            continue
+        state = (
+            "leavingpool" if row["leaving"] else "running" if row["state"] == "idle" and row["busy"] else row["state"]
+        )
+        counts = found[row["pool"]][kinds[row["dedicated"]]]
+        counts[NAMES[state]] += row["n"]
+        counts["total"] += row["n"]
+    return [{"poolId": pool.id, **found[pool.id.casefold()]} for pool in pools]
