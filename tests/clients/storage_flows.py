@@ -1,9 +1,9 @@
 """What official storage clients do, step by step, unmodified, against any endpoint. Run as a program of its own:
 
-    python storage_flows.py CLIENT      with STORAGE_ACCOUNT, STORAGE_KEY, and STORAGE_URL for the account in the path
+    python storage_flows.py CLIENT...   with STORAGE_ACCOUNT, STORAGE_KEY, and STORAGE_URL for the account in the path
                                         (without it: https://ACCOUNT.blob.core.windows.net)
 
-Prints one JSON object: the client's version, and for each step "ok" or what went wrong.
+Prints one JSON object: for each client its version, and for each step "ok" or what went wrong.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def step(name: str) -> Iterator[None]:
         results[name] = "ok"
     except Exception as problem:  # noqa: BLE001
         code = getattr(problem, "error_code", None)
-        import traceback; traceback.print_exc()
         text = str(code) if code else f"{type(problem).__name__}: {problem}".split("\n")[0]
         results[name] = text[:200]
 
@@ -100,7 +99,7 @@ def blob() -> None:
             ["dir/a b.txt", "dir/sub/c"],
             ["dir/a b.txt", "dir/sub", "dir/sub/c"],
         )
-        assert [each.name for each in container.walk_blobs("dir/")] == ["dir/a b.txt", "dir/sub/"]
+        assert sorted(each.name for each in container.walk_blobs("dir/")) == ["dir/a b.txt", "dir/sub/"]
         pages = container.list_blobs(results_per_page=1).by_page()
         assert next(pages) is not None
     one = container.get_blob_client("dir/a b.txt")
@@ -515,12 +514,16 @@ FLOWS: dict[str, tuple[str, Callable[[], None]]] = {
 
 
 def main() -> None:
-    package, flow = FLOWS[sys.argv[1]]
-    with step("the rest"):
-        flow()
-    if results["the rest"] == "ok":
-        del results["the rest"]
-    print(json.dumps({"version": importlib.metadata.version(package), "steps": results}))
+    told = {}
+    for client in sys.argv[1:]:
+        package, flow = FLOWS[client]
+        results.clear()
+        with step("the rest"):
+            flow()
+        if results["the rest"] == "ok":
+            del results["the rest"]
+        told[client] = {"version": f"{package} {importlib.metadata.version(package)}", "steps": dict(results)}
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def test_applications(server, client):
     assert service.read_file(ACCOUNT, "apps", "t", "stdout.txt") == b"hello from the package\n"
     with pytest.raises(HttpResponseError):
         packages.delete(GROUP, ACCOUNT, "tool", "1.0")  # it is the default
-    applications.update(GROUP, ACCOUNT, "tool", {"properties": {"defaultVersion": ""}})
+    applications.create(GROUP, ACCOUNT, "tool", {"properties": {}})  # without one
     packages.delete(GROUP, ACCOUNT, "tool", "1.0")
     applications.delete(GROUP, ACCOUNT, "tool")
     with pytest.raises(HttpResponseError):

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from kyanite import limits
-from kyanite.batch.codes import status_of
+from kyanite.batch import codes
 from kyanite.errors import BatchError, KyaniteError, LimitError
 from kyanite.server.batch.filters import read_moment
 from kyanite.server.http import Request, Response
@@ -130,7 +130,7 @@ def new_request_id() -> str:
 def failure(request: Request, error: Exception, request_id: str, now: datetime) -> Response:
     """The service's error body; for anything but our own errors InternalError without details."""
     known = error if isinstance(error, KyaniteError) else BatchError("The server failed.", code="InternalError")
-    status = _STATUS.get(known.error_code) or _status_of(known)
+    status = status_of(known)
     if status == 304 or request.method == "HEAD":
         return add_common(request, Response(status), request_id)
     trace = f"\nRequestId:{request_id}\nTime:{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}0Z"
@@ -158,10 +158,13 @@ def error_json(error: KyaniteError, trace: str = "") -> dict[str, Any]:
     return document
 
 
-def _status_of(error: KyaniteError) -> int:
+def status_of(error: KyaniteError) -> int:
+    """The HTTP status of an error."""
     if isinstance(error, NotModified):
         return 304
-    return status_of(error.error_code) if isinstance(error, BatchError) else error.status
+    if error.error_code in _STATUS:
+        return _STATUS[error.error_code]
+    return codes.status_of(error.error_code) if isinstance(error, BatchError) else error.status
 
 
 class NotModified(BatchError):

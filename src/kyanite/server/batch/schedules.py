@@ -53,20 +53,23 @@ def delete(call: Call) -> Reply:
 def disable(call: Call) -> Reply:
     """JobSchedule_Disable."""
     conditions = read_conditions(call.request.headers)
-    return _changed(call, call.service.disable_schedule(*_names(call), conditions=conditions))
+    call.service.disable_schedule(*_names(call), conditions=conditions)
+    return _changed(call, call.service.get_schedule(*_names(call)))
 
 
 def enable(call: Call) -> Reply:
     """JobSchedule_Enable."""
     conditions = read_conditions(call.request.headers)
-    return _changed(call, call.service.enable_schedule(*_names(call), conditions=conditions))
+    call.service.enable_schedule(*_names(call), conditions=conditions)
+    return _changed(call, call.service.get_schedule(*_names(call)))
 
 
 def terminate(call: Call) -> Reply:
     """JobSchedule_Terminate."""
     call.flag("force")
     conditions = read_conditions(call.request.headers)
-    return _changed(call, call.service.terminate_schedule(*_names(call), conditions=conditions))
+    call.service.terminate_schedule(*_names(call), conditions=conditions)
+    return _changed(call, call.service.get_schedule(*_names(call)))
 
 
 def list_jobs(call: Call) -> Reply:

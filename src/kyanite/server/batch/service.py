@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 
 from kyanite import limits
@@ -17,7 +18,7 @@ from kyanite.server.context import ServerContext
 from kyanite.server.http import Request, Response
 from kyanite.server.tokens import AuthenticationError, Identity, bearer
 
-_NO_KEY = secrets.token_urlsafe(64)
+_NO_KEY = base64.b64encode(secrets.token_bytes(64)).decode()
 _PATH_CHARACTERS = 8_192
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from kyanite import limits
 from kyanite.batch import wire
-from kyanite.errors import BatchError
+from kyanite.errors import BatchError, KyaniteError
 from kyanite.server.batch.options import one, page, read_conditions
-from kyanite.server.batch.protocol import Call, Reply, error_json
+from kyanite.server.batch.protocol import Call, Reply, error_json, status_of
 
 
 def add(call: Call) -> Reply:
@@ -92,8 +92,8 @@ def _same(call: Call) -> Reply:
 def _result(call: Call, document: Any, result: Any) -> dict[str, Any]:
     """One line of a collection's answer: the task that was made, or the error that kept it from it."""
     given = str(document.get("id", "")) if isinstance(document, dict) else ""
-    if isinstance(result, BatchError):
-        status = "ServerError" if result.error_code == "InternalError" else "ClientError"
+    if isinstance(result, KyaniteError):
+        status = "ServerError" if status_of(result) >= 500 else "ClientError"
         return {"status": status, "taskId": given, "error": error_json(result)}
     task = wire.task_json(result, call.base)
     names = {"eTag": "eTag", "lastModified": "lastModified", "location": "url"}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import shutil
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
+from kyanite.batch.application_service import Package
 from kyanite.errors import BatchError, StorageError
+from kyanite.limits import COPY_CHUNK_BYTES, PACKAGE_BYTES
 from kyanite.server.http import Response
 from kyanite.server.management.arm import ArmCall, ArmError
 from kyanite.server.management.batch.account_documents import read_documents
@@ -28,23 +31,23 @@ _SAS_VERSION = "2022-11-02"
 def create(call: ArmCall) -> Response:
     """Application_Create."""
     account = account_of(call).name
-    made = service(call).add_application(account, call.names["application"], _properties(call))
-    return Response.json(_application(call, account, made))
+    service(call).add_application(account, call.names["application"], _properties(call))
+    return Response.json(_application(call, account, call.names["application"]))
 
 
 @blocking
 def update(call: ArmCall) -> Response:
     """Application_Update."""
     account = account_of(call).name
-    made = service(call).update_application(account, call.names["application"], _properties(call))
-    return Response.json(_application(call, account, made))
+    service(call).update_application(account, call.names["application"], _properties(call))
+    return Response.json(_application(call, account, call.names["application"]))
 
 
 @blocking
 def get(call: ArmCall) -> Response:
     """Application_Get."""
     account = account_of(call).name
-    return Response.json(_application(call, account, service(call).get_application(account, call.names["application"])))
+    return Response.json(_application(call, account, call.names["application"]))
 
 
 @blocking
@@ -52,7 +55,7 @@ def list_all(call: ArmCall) -> Response:
     """Application_List."""
     account = account_of(call).name
     found = service(call).list_applications(account)
-    return Response.json({"value": [_application(call, account, each) for each in found]})
+    return Response.json({"value": [_application(call, account, each["id"]) for each in found]})
 
 
 @blocking
@@ -84,16 +87,8 @@ def activate_package(call: ArmCall) -> Response:
     if kind != "zip":
         raise ArmError("Only zip files are taken.", code="InvalidPropertyValue", status=400, target="format")
     names = (account, call.names["application"], call.names["version"])
-    service(call).get_package(*names)
-    storage, container, path = _place(call, *names)
-    try:
-        uploaded = storage.open_read(container, path)
-    except StorageError as error:
-        raise ArmError(
-            "The package was not uploaded to its storageUrl.", code="ApplicationPackageBlobNotFound", status=409
-        ) from error
-    with uploaded:
-        made = service(call).activate_package(*names, uploaded)
+    _take_over(call, service(call).get_package(*names), *names)
+    made = service(call).activate_package(*names)
     return Response.json(_package(call, account, made, upload=False))
 
 
@@ -121,7 +116,7 @@ def delete_package(call: ArmCall) -> Response:
     try:
         service(call).delete_package(*names)
     except BatchError as error:
-        if error.error_code not in ("ApplicationNotFound", "ApplicationPackageNotFound"):
+        if error.error_code not in ("ApplicationNotFound", "ResourceNotFound"):
             raise
         return Response(204)
     storage, container, path = _place(call, *names)
@@ -140,6 +135,26 @@ def _place(call: ArmCall, account: str, application: str, version: str) -> tuple
     container = f"app-{digest}"
     storage.create_container(container)
     return storage, container, f"{application}-{version}.zip".casefold()
+
+
+def _take_over(call: ArmCall, package: Package, account: str, application: str, version: str) -> None:
+    """Copy what was uploaded to where nodes take packages from; visible there as a whole."""
+    storage, container, path = _place(call, account, application, version)
+    try:
+        uploaded = storage.open_read(container, path)
+    except StorageError as error:
+        raise ArmError(
+            "The package was not uploaded to its storageUrl.", code="ApplicationPackageBlobNotFound", status=409
+        ) from error
+    beside = package.file.with_name(f".{uuid4().hex}")
+    try:
+        with uploaded, beside.open("xb") as out:
+            shutil.copyfileobj(uploaded, out, COPY_CHUNK_BYTES)
+            if out.tell() > PACKAGE_BYTES:
+                raise ArmError("The package is too large.", code="InvalidPropertyValue", status=400, target="version")
+        beside.replace(package.file)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _upload_url(call: ArmCall, account: str, application: str, version: str) -> tuple[str, str]:
@@ -170,29 +185,31 @@ def _properties(call: ArmCall) -> dict[str, Any]:
     return properties
 
 
-def _application(call: ArmCall, account: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("displayName", "allowUpdates", "defaultVersion")
-    properties = {name: found[name] for name in names if found.get(name) is not None}
+def _application(call: ArmCall, account: str, application: str) -> dict[str, Any]:
+    name = service(call).get_application(account, application)["id"]
+    settings = dict(service(call).application_settings(account, application))
+    etag = settings.pop("etag")
     return {
-        "id": f"{account_id(call, account)}/applications/{found['id']}",
-        "name": found["id"],
+        "id": f"{account_id(call, account)}/applications/{name}",
+        "name": name,
         "type": f"{NAMESPACE}/batchAccounts/applications",
-        "properties": {"allowUpdates": True, **properties},
+        "etag": f'W/"{etag}"',
+        "properties": settings,
     }
 
 
-def _package(call: ArmCall, account: str, found: Mapping[str, Any], *, upload: bool) -> dict[str, Any]:
-    application, version = call.names["application"], str(found["version"])
-    properties: dict[str, Any] = {"state": str(found["state"]).capitalize()}
-    if found.get("format"):
-        properties["format"] = found["format"]
-    if found.get("lastActivationTime"):
-        properties["lastActivationTime"] = found["lastActivationTime"]
+def _package(call: ArmCall, account: str, found: Package, *, upload: bool) -> dict[str, Any]:
+    properties: dict[str, Any] = {"state": found.state.capitalize()}
+    if found.format:
+        properties["format"] = found.format
+    if found.activated_at is not None:
+        properties["lastActivationTime"] = f"{found.activated_at:%Y-%m-%dT%H:%M:%S.%f}Z"
     if upload:
-        properties["storageUrl"], properties["storageUrlExpiry"] = _upload_url(call, account, application, version)
+        url, ends = _upload_url(call, account, found.application, found.version)
+        properties |= {"storageUrl": url, "storageUrlExpiry": ends}
     return {
-        "id": f"{account_id(call, account)}/applications/{application}/versions/{version}",
-        "name": version,
+        "id": f"{account_id(call, account)}/applications/{found.application}/versions/{found.version}",
+        "name": found.version,
         "type": f"{NAMESPACE}/batchAccounts/applications/versions",
         "properties": properties,
     }

@@ -1,0 +1,77 @@
+"""Official storage clients, unmodified: by http with the account in the path, and by https under Azure's names."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from storage_server import ROOT, Endpoint, host_style, path_style
+
+OLD_PYTHON = ROOT / "bench" / ".venv" / "clients-old" / "bin" / "python"
+CLIENTS = ("adlfs", "blob", "blob_async", "datalake", "fsspec", "obstore", "pyarrow")
+
+
+def check(endpoint: Endpoint, *clients: str) -> None:
+    told = endpoint.flows(*clients)
+    assert set(told) == set(clients)
+    wrong = {
+        f"{client}: {step}": outcome
+        for client, found in told.items()
+        for step, outcome in found["steps"].items()
+        if outcome != "ok"
+    }
+    assert wrong == {}
+
+
+def test_by_http(tmp_path: Path) -> None:
+    with path_style(tmp_path) as endpoint:
+        check(endpoint, *CLIENTS)
+
+
+def test_by_https_under_azure_s_names(tmp_path: Path) -> None:
+    with host_style(tmp_path) as endpoint:
+        check(endpoint, *CLIENTS, "user_delegation")
+
+
+def test_an_account_without_folders(tmp_path: Path) -> None:
+    with path_style(tmp_path, hierarchical=False) as endpoint:
+        check(endpoint, "adlfs", "blob", "blob_async", "fsspec", "obstore")
+        told = endpoint.flows("pyarrow")["pyarrow"]["steps"]
+        assert {step for step, outcome in told.items() if outcome != "ok"} <= {
+            "move a file",
+            "move a folder",
+            "move over a filled folder",
+            "copy",
+            "delete",
+        }
+
+
+@pytest.mark.parametrize("style", [path_style, host_style])
+def test_azure_storage_blob_2(tmp_path: Path, style) -> None:
+    if not OLD_PYTHON.exists():
+        if os.environ.get("CI"):
+            pytest.fail("the environment of the older clients is missing")
+        pytest.skip("needs the environment clients-old: python3 bench/environment.py clients-old")
+    with style(tmp_path) as endpoint:
+        where = [endpoint.url.partition("://")[2]] if endpoint.url else []
+        script = Path(__file__).parent / "old" / "storage_flow.py"
+        told = json.loads(endpoint.run(OLD_PYTHON, script, endpoint.account, endpoint.key, *where))
+    assert told == {
+        "made": [True, False],
+        "text": "hello",
+        "large": True,
+        "range": True,
+        "uncommitted": ["00"],
+        "names": ["dir/a b.txt"],
+        "level": ["large", "dir/"],
+        "properties": [5, "text/plain"],
+        "metadata": {"k": "v"},
+        "copy": "success",
+        "by SAS": "hello",
+        "refused": [403, "AuthorizationPermissionMismatch"],
+        "log": "one",
+        "gone": False,
+        "deleted": True,
+    }
