@@ -21,8 +21,8 @@ from kyanite.cli.report import run_document, show_run
 from kyanite.cli.run import work_on
 from kyanite.cli.runs import LogPrinter
 from kyanite.cli.session import Session, pass_session
-from kyanite.cli.storage_path import StoragePath, find_account
-from kyanite.cli.transfer import upload
+from kyanite.cli.storage_path import find_account
+from kyanite.cli.transfer import Moving, upload
 from kyanite.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -137,9 +137,11 @@ def _upload(session: Session, account: StorageAccount, folder: Path, number: int
             account.delete(DATA, used, recursive=True)
         account.make_folder(DATA, used)
     flights = folder / "data" / "flights.parquet"
-    for index in range(number):
-        upload(session, account, flights, StoragePath(ACCOUNT, DATA, f"input/flights{index + 1:04}.parq"))
-    upload(session, account, folder / "splitparquet.py", StoragePath(ACCOUNT, SCRIPTS, "splitparquet.py"))
+    with Moving(session, [flights.stat().st_size] * number).shown() as moving:
+        for index in range(number):
+            moving.begin()
+            upload(account, flights, DATA, f"input/flights{index + 1:04}.parq", moving)
+        upload(account, folder / "splitparquet.py", SCRIPTS, "splitparquet.py", moving)
     total = number * flights.stat().st_size
     session.echo(f"{count(number)} x {flights.name}, {size(total)}", err=session.as_json)
 

@@ -68,7 +68,7 @@ def find_account(accounts: StorageAccounts, name: str) -> StorageAccount:
         raise NotFoundError(
             "There is no such storage account in the workspace.",
             where=name,
-            cure=f"Accounts: {known}." if known else f"Make it: kyanite init --account {name}",
+            cure=f"Accounts: {known}." if known else f"Make it: kyanite storage account create {name}",
             code="AccountNotFound",
         )
     return account

@@ -47,10 +47,10 @@ class StorageAccounts:
 
     def create(self, name: str, hierarchical: bool = True) -> StorageAccount:
         """The account of this name, made when there is none; one that exists keeps its kind of namespace."""
-        folder = self.root / check_account_name(name)
         existing = self.get(name)
         if existing is not None:
             return existing
+        folder = self.root / check_account_name(name)
         with disk_errors(f"storage account {name}"):
             for path in (self.root, folder, folder / _STAGING):
                 path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)

@@ -11,6 +11,11 @@ from kyanite.limits import PATH_CHARACTERS, PATH_PART_BYTES, PATH_PARTS
 
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}\Z")
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9])+\Z")
+# names that the server's other services have in paths: /NAME/... would not be this account
+RESERVED_NAMES = frozenset(
+    "applications batch certificates common healthz jobs jobschedules lifetimejobstats lifetimepoolstats metadata "
+    "metrics msi nodecounts organizations pools poolusagemetrics providers subscriptions supportedimages tenants".split()
+)
 _SYSTEM_CONTAINERS = frozenset({"$logs", "$root", "$web"})
 
 
@@ -45,6 +50,12 @@ def check_account_name(name: str) -> str:
             f"`{printable(name)}` is no name for a storage account.",
             cure="Use 3 to 24 lower-case letters and digits.",
             code="InvalidResourceName",
+        )
+    if name in RESERVED_NAMES:
+        raise UserError(
+            f"`{name}` is no name for a storage account: the server has another service at /{name}.",
+            cure=f"Use another name, such as {name}data.",
+            code="ReservedResourceName",
         )
     return name
 
