@@ -140,6 +140,9 @@ def test_deletion(server, raw):
     assert raw.call("DELETE", f"{TASK}/wd%2Fgone").code == "FileNotFound"
 
 
+OWN_LINKS = ("wd/passwd", "wd/root", "wd/link", "wd/pipe")
+
+
 def tricks() -> list[str]:
     """Raw paths that try to get out of the folder of a task, in every spelling we know."""
     slashes = ["/", "%2F", "%2f", "//", "%5C", "\\", "%252F", "%c0%af", "%ef%bc%8f"]
@@ -204,6 +207,9 @@ def test_no_path_leads_out_of_the_folder(server, raw, base):
         sendable = quote(path, safe="/%\\;:~$.@+ ").replace(" ", "%20").replace("\\", "%5C")
         for method in ("GET", "DELETE") if "a.txt" not in path else ("GET",):
             answer = raw.call(method, f"{base}/{sendable}")
+            if method == "DELETE" and answer.status == 200:
+                assert path in OWN_LINKS  # the link itself goes, never what it leads to
+                continue
             assert answer.status in (400, 404), (path, answer.status, answer.body[:200])
             assert answer.code in ("InvalidUri", "FileNotFound", "ResourceNotFound"), (path, answer.code)
             for content in before.values():
