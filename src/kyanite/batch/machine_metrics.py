@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 _MEGABYTE = 1024.0 * 1024
@@ -13,16 +14,17 @@ class MachineMetrics:
     """Reads the machine's counters; what is counted since the last reading needs one before it."""
 
     def __init__(self, folder: str) -> None:
-        self._folder = folder
+        self._folder = Path(folder)
         self._before: tuple[datetime, Any, Any] | None = None
 
     def read(self, now: datetime) -> dict[str, float]:
         """$CPUPercent as a fraction, memory in MB, disk in GB, the others since the last reading."""
         import psutil
 
+        folder = next(place for place in (self._folder, *self._folder.parents) if place.exists())
         values = {
             "$MemoryBytes": psutil.virtual_memory().used / _MEGABYTE,
-            "$DiskBytes": psutil.disk_usage(self._folder).used / _GIGABYTE,
+            "$DiskBytes": psutil.disk_usage(str(folder)).used / _GIGABYTE,
         }
         busy = psutil.cpu_percent(interval=None) / 100
         disk, network = psutil.disk_io_counters(), psutil.net_io_counters()

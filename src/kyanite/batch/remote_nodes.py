@@ -88,9 +88,6 @@ class RemoteFolder:
 
 def _entry(name: str, item: dict[str, Any]) -> FileEntry:
     properties = item.get("properties") or {}
-    modified = properties.get("lastModified")
-    try:
-        at = datetime.fromisoformat(modified) if modified else datetime.now(UTC)
-    except ValueError:
-        at = parsedate_to_datetime(modified)
+    modified = str(properties.get("lastModified") or datetime.now(UTC).isoformat())
+    at = datetime.fromisoformat(modified) if modified[:1].isdigit() else parsedate_to_datetime(modified)
     return FileEntry(name, bool(item.get("isDirectory")), int(properties.get("contentLength") or 0), at)

@@ -23,8 +23,19 @@ from kyanite import limits
 from kyanite.errors import BatchError
 
 API_VERSION = "2024-07-01.20.0"
-_STANDARD = ("content-encoding", "content-language", "content-length", "content-md5", "content-type", "date")
-_STANDARD += ("if-modified-since", "if-match", "if-none-match", "if-unmodified-since", "range")
+_STANDARD = (
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-md5",
+    "content-type",
+    "date",
+    "if-modified-since",
+    "if-match",
+    "if-none-match",
+    "if-unmodified-since",
+    "range",
+)
 _BUSY = (429, 503)
 
 
@@ -109,7 +120,7 @@ class RemoteBatch:
                 return
             parts = urlsplit(following)
             below = parts.path[len(self._prefix) :] if parts.path.startswith(self._prefix + "/") else parts.path
-            answer = self.get(below, **dict(parse_qsl(parts.query))).json()
+            answer = self.send("GET", below, query=dict(parse_qsl(parts.query))).json()
 
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -12,6 +12,7 @@ from kyanite import limits
 from kyanite.batch import applications, cleaning, lifecycle, outputs, resizing
 from kyanite.batch.account_service import AccountService
 from kyanite.batch.application_service import ApplicationService
+from kyanite.batch.autoscale_service import AutoscaleService
 from kyanite.batch.autoscale_turn import Autoscaler
 from kyanite.batch.file_service import FileService
 from kyanite.batch.job_service import JobService
@@ -33,7 +34,14 @@ if TYPE_CHECKING:
 
 
 class BatchService(
-    AccountService, PoolService, JobService, ScheduleService, TaskService, FileService, ApplicationService
+    AccountService,
+    ApplicationService,
+    AutoscaleService,
+    FileService,
+    JobService,
+    PoolService,
+    ScheduleService,
+    TaskService,
 ):
     """The Batch service of a workspace; `root` is its `batch` folder, `home` the workspace's.
 
