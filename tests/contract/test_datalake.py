@@ -393,6 +393,15 @@ def test_the_account_in_the_path(lake: StorageClient, server: LiveServer) -> Non
     assert names(both) == []
 
 
+def test_a_rename_whose_client_lost_the_account(lake: StorageClient, server: LiveServer) -> None:
+    put(lake, "f", b"abc")
+    both = StorageClient(server.http_url, "acct", lake.key)
+    moved = both.send_raw("PUT", "/data/g", "mode=legacy", b"", headers={"x-ms-rename-source": "/acct/data/f"})
+    assert moved.status == 201, moved.body
+    assert names(lake) == ["g"]
+    assert both.send_raw("PUT", "/data/h", "resource=file", b"", headers={}).status == 403
+
+
 # ---- refused by name
 
 

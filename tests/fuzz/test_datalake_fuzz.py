@@ -11,7 +11,7 @@ from kyanite.runtime.workspace import open_workspace
 from server_kit import LiveServer, live_server
 from storage_client import Answer, StorageClient
 
-REQUESTS = 1500
+REQUESTS = 800
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
 PATHS = (
     "/",

@@ -94,6 +94,20 @@ def is_datalake(request: Request) -> bool:
     return request.method == "POST" and "x-ms-lease-action" in headers and "comp" not in query
 
 
+def restore_account(request: Request, exists: Callable[[str], bool]) -> None:
+    """Put the account back into the path of a rename from the Azure SDK for C++ (pyarrow).
+
+    With the account in the path it makes the target's address from filesystem and path alone (pyarrow 26); whose
+    account is meant stands in its signature.
+    """
+    if request.host_style or "x-ms-rename-source" not in request.headers or exists(request.account):
+        return
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    account = credential.partition(":")[0]
+    if scheme == "SharedKey" and exists(account):
+        request.account, request.rest = account, request.raw_path
+
+
 class DataLake:
     """The service for all accounts of a workspace."""
 

@@ -121,12 +121,18 @@ def _source(call: Call) -> tuple[str, str]:
     if not address.startswith("/"):
         raise UserError("The source URI is invalid: it is not /filesystem/path.", code="InvalidSourceUri")
     filesystem, path = container_and_path(address)
+    if filesystem == call.account.name and not call.request.host_style and not _has_filesystem(call, filesystem):
+        filesystem, path = container_and_path(f"/{address.lstrip('/').partition('/')[2]}")
     path = path.strip("/")
     if not filesystem or not path:
         raise UserError("The source URI is invalid: it is not /filesystem/path.", code="InvalidSourceUri")
     access = call.authority.enter_source(call.request, call.account, Query(query), call.access)
     access.require("md", container=filesystem, path=path)
     return filesystem, path
+
+
+def _has_filesystem(call: Call, name: str) -> bool:
+    return (call.store.folder / name).is_dir()
 
 
 def _move(call: Call, filesystem: str, path: str) -> Blob:

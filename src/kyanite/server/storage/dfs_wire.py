@@ -57,6 +57,14 @@ _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI
 
 def failure(request: Request, error: Exception) -> Response:
     """An error in the service's JSON; InternalError, without details, for what is no KyaniteError."""
+    response = _failure(error)
+    if request.method == "HEAD":  # clients parse what the type announces, and there is no body
+        response.headers.pop("content-type", None)
+        response.body = b""
+    return response
+
+
+def _failure(error: Exception) -> Response:
     if not isinstance(error, KyaniteError):
         return _failed(500, "InternalError", "The server encountered an internal error. Please retry.")
     code = _CODES.get(error.error_code, error.error_code)

@@ -40,6 +40,7 @@ class StorageService:
     async def handle(self, request: Request) -> Response:
         """Answer a Blob or Data Lake request."""
         if datalake.is_datalake(request):
+            datalake.restore_account(request, self.has_account)
             response = await self._datalake.handle(request, self.account(request.account))
         else:
             response = await self.blob(request)
@@ -60,6 +61,10 @@ class StorageService:
         if given is not None and len(given) <= 1024:
             headers["x-ms-client-request-id"] = given
         return response
+
+    def has_account(self, name: str) -> bool:
+        """Whether there is an account of this name."""
+        return self.context.workspace.accounts.get(name) is not None
 
     def account(self, name: str) -> StorageAccount:
         """The account of this name. AccessRefused when there is none, so that names are not told to anybody."""
