@@ -188,7 +188,9 @@ def test_a_signal_becomes_128_plus_its_number(batch):
 
 def test_programs_get_default_signals(batch):
     assert batch.run("grep -E 'SigIgn|SigBlk' /proc/self/status").exit_code == 0
-    assert [int(line.split()[1], 16) for line in batch.text().splitlines()] == [0, 0]
+    of_the_c_library = 0b11 << 31  # 32 and 33 are glibc's own; posix_spawn leaves them ignored
+    seen = [int(line.split()[1], 16) & ~of_the_c_library for line in batch.text().splitlines()]
+    assert seen == [0, 0]
 
 
 # ---- resource files
@@ -554,6 +556,7 @@ def test_a_smaller_pool_lets_its_last_nodes_go(make):
     batch = make(PoolSpec("pool", target_nodes=3))
     batch.service.prepare_pool("acct", "pool")
     batch.service.create_pool("acct", PoolSpec("pool", target_nodes=1))
+    batch.service.pump()
     assert [node.id for node in batch.service.nodes("acct", "pool")] == ["tvm-0001"]
     assert not (batch.home / "batch/acct/pool/nodes/tvm-0003").exists()
     batch.service.create_pool("acct", PoolSpec("pool", target_nodes=2))

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from kyanite import limits
-from kyanite.batch import task_runner
+from kyanite.batch import processes
 from kyanite.batch.model import PoolSpec, ResourceFile, TaskSpec, TaskState, task_problems
+from kyanite.batch.node_link import end_agent
 from kyanite.batch.service import BatchService
 from kyanite.database import Database
 from kyanite.secrets import Vault
@@ -59,6 +60,10 @@ while True:
 """
 
 
+def open_service(database, home):
+    return BatchService(database, home / "batch", Vault(home / "secrets.json"), None, home=home)
+
+
 @dataclass
 class Workspace:
     home: Path
@@ -71,6 +76,12 @@ class Workspace:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.servers.append(process)
         return process
+
+    def prepare(self):
+        """Nodes ready, and this process has no ear at them any more: what is added waits for a server."""
+        self.service.prepare_pool("acct", "pool")
+        self.service.close()
+        self.service = open_service(self.database, self.home)
 
     def add(self, command, name="t", **changes):
         self.service.add_task("acct", "job", TaskSpec(name, command, **changes))
@@ -110,7 +121,7 @@ def make(tmp_path, monkeypatch):
         home = tmp_path / name
         home.mkdir()
         database = Database(home / "kyanite.db")
-        service = BatchService(database, home / "batch", Vault(home / "secrets.json"), None, home=home)
+        service = open_service(database, home)
         service.create_account("acct")
         service.create_pool("acct", PoolSpec("pool", slots_per_node=slots))
         service.ensure_job("acct", "job", "pool")
@@ -124,9 +135,7 @@ def make(tmp_path, monkeypatch):
             process.wait()
             process.stdout.close()
         workspace.service.close()
-        for claim in workspace.claims():
-            if claim["role"] == "runner" and task_runner.is_alive(claim):
-                os.kill(claim["pid"], signal.SIGTERM)
+        end_agent(workspace.home / "batch/acct/pool/nodes/tvm-0001/volatile")
         workspace.database.close()
 
 
@@ -226,18 +235,18 @@ def test_a_stopped_server_that_comes_back_can_do_nothing(make, monkeypatch):
     """It stops between intent and launch, another fences its attempt; its own runner may then not run."""
     monkeypatch.setattr(limits, "TASK_PREPARING_SECONDS", 0.2)
     workspace = make()
-    workspace.service.prepare_pool("acct", "pool")
+    workspace.prepare()
     workspace.add(counting(workspace.home, 0))
     server = workspace.server(at=5, number=signal.SIGSTOP)  # move_task, open_attempt: 4 sides; then launch
-    assert os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT).si_status == signal.SIGSTOP
+    workspace.until(lambda: os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG), pump=False)
     assert workspace.task().attempt == 1
     workspace.finish(["t"])
     assert workspace.task().attempt == 2
     server.send_signal(signal.SIGCONT)
     attempts = workspace.home / "batch/acct/pool/nodes/tvm-0001/volatile/attempts"
-    workspace.until(lambda: len(list(attempts.glob("*/runner.txt"))) == 2)  # both were launched
-    workspace.until(lambda: not list(attempts.glob("*/spec.json")))  # both have decided
-    time.sleep(0.2)
+    first, second = sorted(attempts.glob("*/claim"))[-2:]
+    assert [json.loads(claim.read_text())["role"] for claim in (first, second)] == ["fence", "runner"]
+    time.sleep(0.3)  # the stopped one gives its order to the node, which refuses it
     assert (workspace.home / "ran").read_text() == "t\n"
     assert (workspace.task().exit_code, workspace.task().loss_count) == (0, 0)
 
@@ -245,14 +254,14 @@ def test_a_stopped_server_that_comes_back_can_do_nothing(make, monkeypatch):
 def test_a_fence_left_by_a_crashed_recovery_is_not_waited_for(make):
     """Killed after it had fenced and before it had recorded that: the fence must not pass for a living runner."""
     workspace = make()
-    workspace.service.prepare_pool("acct", "pool")
+    workspace.prepare()
     workspace.add(counting(workspace.home, 0))
     server = workspace.server(at=5)
     server.wait(timeout=30)
     (attempt,) = workspace.database.query("SELECT * FROM batch_attempts WHERE ended_at IS NULL")
     folder = workspace.home / f"batch/acct/pool/nodes/tvm-0001/volatile/attempts/{attempt['id']}"
     folder.mkdir(parents=True, exist_ok=True)
-    assert task_runner.take_claim(str(folder), {"role": "fence", "pid": server.pid, "start": "1", "boot": "x"})
+    assert processes.take_claim(str(folder), {"role": "fence", "pid": server.pid, "start": "1", "boot": "x"})
     workspace.finish(["t"])
     assert (workspace.home / "ran").read_text() == "t\n"
     assert (workspace.task().attempt, workspace.task().loss_count) == (2, 0)
@@ -271,9 +280,9 @@ time.sleep(120)
 """
 
 
-def runner_of(workspace):
-    alive = [claim for claim in workspace.claims() if claim["role"] == "runner" and task_runner.is_alive(claim)]
-    return alive[0]["pid"] if alive else None
+def agent_of(workspace):
+    who = processes.read_small_json(str(workspace.home / "batch/acct/pool/nodes/tvm-0001/volatile/agent.json"))
+    return who["pid"] if who and processes.is_alive(who) else None
 
 
 @pytest.mark.parametrize("adopted", [False, True])
@@ -284,15 +293,15 @@ def test_a_lost_runner_is_counted_and_its_task_runs_again_until_it_is_blamed(mak
     workspace.add(f"{sys.executable} orphan.py", resource_files=files, max_retry_count=5)
     for loss in range(1, limits.LOSSES_PER_TASK + 1):
         server = workspace.server() if adopted else None
-        workspace.until(lambda: orphan.exists() and orphan.read_text() and runner_of(workspace), pump=not adopted)
-        pid, process = int(orphan.read_text()), runner_of(workspace)
+        workspace.until(lambda: orphan.exists() and orphan.read_text() and agent_of(workspace), pump=not adopted)
+        pid, process = int(orphan.read_text()), agent_of(workspace)
         orphan.unlink()
         if server is not None:
             server.kill()
             server.wait()
         os.kill(process, signal.SIGKILL)
         workspace.until(lambda loss=loss: workspace.task().loss_count == loss)
-        assert task_runner.process_start(pid) is None, "what the task had started outlived its runner"
+        assert processes.process_start(pid) is None, "what the task had started outlived its runner"
     task = workspace.task()
     assert (task.state, task.failure_info.code) == (TaskState.COMPLETED, "TaskLostTooOften")
     assert (task.retry_count, task.requeue_count, task.attempt) == (0, 0, limits.LOSSES_PER_TASK)

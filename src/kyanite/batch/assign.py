@@ -12,13 +12,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Waiting:
-    """A task that could start; `sequence` grows with the time it was added."""
+    """A task that could start; `sequence` grows with the time it was added.
+
+    `rank` 0 goes first within its job (its job manager); it never goes to nodes in `excluded`.
+    """
 
     key: int
     job: str
     priority: int
     sequence: int
     slots: int = 1
+    rank: int = 1
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -56,19 +61,25 @@ def assign(
     counts = dict(running or {})
     caps = allowed or {}
     placed: list[Assignment] = []
-    for task in sorted(waiting, key=lambda item: (-item.priority, item.sequence)):
+    for task in sorted(waiting, key=_order):
         if not free:
             break
         if task.job in caps and counts.get(task.job, 0) >= caps[task.job]:
             continue
-        fitting = [node for node, slots in free.items() if slots >= task.slots]
+        usable = [node for node in free if node not in task.excluded]
+        fitting = [node for node in usable if free[node] >= task.slots]
         if fitting:
             chosen = min(fitting, key=lambda node: (free[node] if pack else -free[node], rank[node]))
             free[chosen] -= task.slots
             counts[task.job] = counts.get(task.job, 0) + 1
             placed.append(Assignment(task.key, chosen))
         else:
-            large_enough = [node for node in free if total[node] >= task.slots]
+            large_enough = [node for node in usable if total[node] >= task.slots]
             if large_enough:
                 del free[min(large_enough, key=lambda node: (-free[node], rank[node]))]
     return tuple(placed)
+
+
+def _order(task: Waiting) -> tuple[int, int, int]:
+    """A job manager goes before all others of its priority: it has the sequence number of the first task or less."""
+    return (-task.priority, task.rank, task.sequence)

@@ -35,6 +35,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 def become_parent() -> None:
     """Orphans of our commands become our children (Linux); commands get a private umask and no core files."""
     os.umask(0o077)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if _libc is not None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -135,7 +136,6 @@ def _spawn(program: str, spec: dict[str, Any]) -> tuple[int, dict[str, Any] | No
             spec["environment"],
             file_actions=actions,
             setsid=True,
-            setsigmask=(),
             setsigdef=_DEFAULT_SIGNALS,
         )
     except OSError as error:

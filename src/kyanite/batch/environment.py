@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from kyanite.batch.model import Account
+from kyanite import limits
+from kyanite.batch.pools import Launch
 
 # The only variables of the host that a task sees.
 HOST_VARIABLES = (
@@ -47,23 +48,30 @@ def node_environment(host: Mapping[str, str], python: Path, home: Path) -> dict[
     return {**kept, "PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(python), "KYANITE_HOME": str(home)}
 
 
-def batch_environment(
-    account: Account, pool: str, node: str, node_folder: Path, task_folder: Path, job_task: tuple[str, str] | None
-) -> dict[str, str]:
-    """The AZ_BATCH_* variables; `job_task` None for a start task, which has neither job nor task."""
+def batch_environment(launch: Launch, node_folder: Path, task_folder: Path) -> dict[str, str]:
+    """The AZ_BATCH_* variables of an attempt; a start task has neither job nor task."""
+    place = launch.key.place
     variables = {
-        "AZ_BATCH_ACCOUNT_NAME": account.name,
-        "AZ_BATCH_ACCOUNT_URL": account.url,
-        "AZ_BATCH_POOL_ID": pool,
-        "AZ_BATCH_NODE_ID": node,
-        "AZ_BATCH_NODE_IS_DEDICATED": "true",
+        "AZ_BATCH_ACCOUNT_NAME": place.account,
+        "AZ_BATCH_ACCOUNT_URL": launch.account_url,
+        "AZ_BATCH_POOL_ID": place.pool,
+        "AZ_BATCH_NODE_ID": place.node,
+        "AZ_BATCH_NODE_IS_DEDICATED": "true" if launch.dedicated else "false",
         "AZ_BATCH_NODE_ROOT_DIR": str(node_folder),
         "AZ_BATCH_NODE_SHARED_DIR": str(node_folder / "shared"),
         "AZ_BATCH_NODE_STARTUP_DIR": str(node_folder / "startup"),
         "AZ_BATCH_NODE_MOUNTS_DIR": str(node_folder / "fsmounts"),
+        "AZ_BATCH_CERTIFICATES_DIR": str(node_folder / "certs"),
         "AZ_BATCH_TASK_DIR": str(task_folder),
         "AZ_BATCH_TASK_WORKING_DIR": str(task_folder / "wd"),
+        "AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES": str(limits.NODE_DISK_RESERVED_BYTES),
     }
-    if job_task is not None:
-        variables["AZ_BATCH_JOB_ID"], variables["AZ_BATCH_TASK_ID"] = job_task
+    if launch.job_id is not None and launch.task_id is not None:
+        variables["AZ_BATCH_JOB_ID"], variables["AZ_BATCH_TASK_ID"] = launch.job_id, launch.task_id
+    if launch.preparation is not None:
+        folder = node_folder.joinpath(*launch.preparation)
+        variables["AZ_BATCH_JOB_PREP_DIR"] = str(folder)
+        variables["AZ_BATCH_JOB_PREP_WORKING_DIR"] = str(folder / "wd")
+    if launch.token is not None:
+        variables["AZ_BATCH_AUTHENTICATION_TOKEN"] = launch.token
     return variables

@@ -1,71 +1,120 @@
-"""From an assigned attempt to a running command: folders, resource files, environment, order for the runner."""
+"""From an assigned attempt to what a backend is told to run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kyanite import limits
-from kyanite.batch.command_line import parse_command_line
-from kyanite.batch.environment import batch_environment
-from kyanite.batch.files import opened_folder
-from kyanite.batch.model import Account, Job, Pool, StartTask, Task
-from kyanite.batch.pools import Order, PoolBackend
-from kyanite.batch.staging import OpenUrl, stage
+from kyanite.batch.model import Account, Job, Pool, Task
+from kyanite.batch.pools import Key, Launch, Place, ProcessLimits
+from kyanite.batch.specs import ResourceFile, StartTask
 from kyanite.batch.store import Attempt
 
-NODE_FOLDERS = ("applications", "fsmounts", "shared", "startup", "volatile", "workitems")
+_LIMITS = ("memory", "processes", "fileSize")
 
 
-def make_node_folders(backend: PoolBackend, account: str, pool: str, node: str) -> Path:
-    """The node's root with the folders that scripts may count on."""
-    root = backend.node_folder(account, pool, node)
-    for name in NODE_FOLDERS:
-        (root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    return root
+@dataclass(frozen=True)
+class LaunchSpec:
+    """What a job's preparation or release runs; `folder` are the steps of its directory below the node's root."""
+
+    folder: tuple[str, ...]
+    job_id: str
+    task_id: str
+    command_line: str = field(repr=False)
+    resource_files: tuple[ResourceFile, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    wall_clock: float | None = None
+    preparation: tuple[str, ...] | None = None
 
 
-def launch_task(
-    backend: PoolBackend, account: Account, job: Job, task: Task, attempt: Attempt, open_url: OpenUrl
-) -> Callable[[], int]:
-    """Stage a task's files and start its runner; the answer waits for it. StagingError when a file is missing."""
-    root = backend.node_folder(account.name, task.pool_id, attempt.node)
-    steps = ("workitems", task.job_id, "job-1", task.id)
-    with opened_folder(root, (*steps, "wd"), create=True):
-        stage(root, (*steps, "wd"), task.spec.resource_files, open_url)
-    folder = root.joinpath(*steps)
-    system = batch_environment(account, task.pool_id, attempt.node, root, folder, (task.job_id, task.id))
-    order = Order(
-        argv=parse_command_line(task.spec.command_line),
-        environment={
-            **backend.environment(account.name, task.pool_id),
-            **job.environment,
-            **task.spec.environment,
-            **system,
-        },
-        task_folder=folder,
-        working_folder=folder / "wd",
+@dataclass(frozen=True)
+class Extra:
+    """What the surroundings add to a launch."""
+
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    packages: tuple[tuple[str, Path], ...] = ()
+    token: str | None = field(default=None, repr=False)
+
+
+NOTHING = Extra()
+
+
+def place_of(account: Account, pool: Pool, attempt: Attempt) -> Place:
+    """Where an attempt runs, names as they are spelled."""
+    return Place(account.name, pool.id, attempt.node)
+
+
+def process_limits(pool: Pool) -> ProcessLimits:
+    """The pool's metadata `kyanite:memory`, `kyanite:processes` and `kyanite:fileSize` (bytes, a count, bytes)."""
+    found: dict[str, int] = {}
+    for item in pool.spec.document.get("metadata") or ():
+        name = str(item.get("name", "")).removeprefix("kyanite:")
+        value = str(item.get("value", ""))
+        if name in _LIMITS and value.isdecimal() and int(value) > 0:
+            found[name] = int(value)
+    return ProcessLimits(found.get("memory"), found.get("processes"), found.get("fileSize"))
+
+
+def task_launch(
+    account: Account, pool: Pool, job: Job, task: Task, attempt: Attempt, dedicated: bool = True, extra: Extra = NOTHING
+) -> Launch:
+    """What a task's attempt runs."""
+    prepares = job.document.get("jobPreparationTask")
+    name = str(prepares.get("id") or "jobpreparation") if prepares else None
+    return Launch(
+        key=Key(place_of(account, pool, attempt), attempt.id),
+        kind="task",
+        folder=tuple(task.root_directory.split("/")),
+        command_line=task.spec.command_line,
+        account_url=account.url,
+        job_id=task.job_id,
+        task_id=task.id,
+        resource_files=task.spec.resource_files,
+        environment={**extra.environment, **job.environment, **task.spec.environment},
         wall_clock=task.spec.max_wall_clock,
         grace=limits.KILL_GRACE_SECONDS,
+        limits=process_limits(pool),
+        packages=extra.packages,
+        slots=task.spec.required_slots,
+        dedicated=dedicated,
+        preparation=("workitems", task.job_id, "job-1", name) if name else None,
+        token=extra.token,
     )
-    return backend.launch(backend.attempt_folder(account.name, task.pool_id, attempt.node, attempt.id), order)
 
 
-def launch_start_task(
-    backend: PoolBackend, account: Account, pool: Pool, start: StartTask, attempt: Attempt, open_url: OpenUrl
-) -> Callable[[], int]:
-    """The same for a node's start task, which runs in `startup`."""
-    root = backend.node_folder(account.name, pool.id, attempt.node)
-    with opened_folder(root, ("startup", "wd"), create=True):
-        stage(root, ("startup", "wd"), start.resource_files, open_url)
-    folder = root / "startup"
-    system = batch_environment(account, pool.id, attempt.node, root, folder, None)
-    order = Order(
-        argv=parse_command_line(start.command_line),
-        environment={**backend.environment(account.name, pool.id), **start.environment, **system},
-        task_folder=folder,
-        working_folder=folder / "wd",
-        wall_clock=None,
+def start_launch(account: Account, pool: Pool, start: StartTask, attempt: Attempt, extra: Extra = NOTHING) -> Launch:
+    """What a node's start task runs, in `startup`."""
+    return Launch(
+        key=Key(place_of(account, pool, attempt), attempt.id),
+        kind="start",
+        folder=("startup",),
+        command_line=start.command_line,
+        account_url=account.url,
+        resource_files=start.resource_files,
+        environment={**extra.environment, **start.environment},
         grace=limits.KILL_GRACE_SECONDS,
+        limits=process_limits(pool),
+        packages=extra.packages,
     )
-    return backend.launch(backend.attempt_folder(account.name, pool.id, attempt.node, attempt.id), order)
+
+
+def job_launch(account: Account, pool: Pool, spec: LaunchSpec, attempt: Attempt, extra: Extra = NOTHING) -> Launch:
+    """What a job's preparation or release runs on a node."""
+    return Launch(
+        key=Key(place_of(account, pool, attempt), attempt.id),
+        kind=attempt.kind,
+        folder=spec.folder,
+        command_line=spec.command_line,
+        account_url=account.url,
+        job_id=spec.job_id,
+        task_id=spec.task_id,
+        resource_files=spec.resource_files,
+        environment={**extra.environment, **spec.environment},
+        wall_clock=spec.wall_clock,
+        grace=limits.KILL_GRACE_SECONDS,
+        limits=process_limits(pool),
+        packages=extra.packages,
+        preparation=spec.preparation,
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from kyanite import limits
 from kyanite.batch.model import (
     AttemptEnd,
     Exited,
+    Failing,
     FailureInfo,
     Fenced,
     Lost,
@@ -18,8 +19,8 @@ from kyanite.batch.model import (
     StartTaskInfo,
     exit_failure,
 )
-from kyanite.batch.pools import PoolBackend
-from kyanite.batch.store import NodeRow, Store, time_text
+from kyanite.batch.pools import Place, PoolBackend
+from kyanite.batch.store import NodeRow, Store, read_time, time_text
 
 
 def wanted_version(start_version: str, stamp: str | None) -> str:
@@ -27,16 +28,54 @@ def wanted_version(start_version: str, stamp: str | None) -> str:
     return f"{start_version}/{stamp}"
 
 
+_READY = (NodeState.IDLE, NodeState.RUNNING)
+_NOT_NOW = (NodeState.REBOOTING, NodeState.REIMAGING, NodeState.UNKNOWN, NodeState.UNUSABLE, NodeState.PREEMPTED)
+
+
 def takes_tasks(row: NodeRow, version: str) -> bool:
     """Whether tasks may be given to a node now."""
-    return row.node.state in (NodeState.IDLE, NodeState.RUNNING) and row.version == version
+    free = row.node.scheduling and not row.leaving and row.wanted is None
+    return free and row.node.state in _READY and row.version == version
 
 
 def needs_preparing(row: NodeRow, version: str) -> bool:
     """Whether a node must (again) get its environment and run its start task before the next task."""
-    if row.leaving or row.starting is not None or row.node.used_slots:
+    if row.leaving or row.wanted is not None or row.starting is not None or row.node.used_slots:
+        return False
+    if row.node.state in _NOT_NOW:
         return False
     return row.node.state is NodeState.CREATING or row.version != version
+
+
+def is_empty(row: NodeRow, kept_until: datetime | None, at: datetime) -> bool:
+    """Whether what was asked of a node (to leave, to reboot) may be done: nothing runs, no files must be kept."""
+    if row.node.used_slots or row.starting is not None:
+        return False
+    return row.option != "retaineddata" or kept_until is None or kept_until <= at
+
+
+def restarting(row: NodeRow, at: datetime) -> NodeRow:
+    """The node that is being rebooted or reimaged."""
+    state = NodeState.REIMAGING if row.wanted == "reimage" else NodeState.REBOOTING
+    return _with_state(row, state, at)
+
+
+def restarted(row: NodeRow, at: datetime) -> NodeRow:
+    """The node after that: its start task runs again."""
+    fresh = replace(row, version=None, retries=0, losses=0, wanted=None)
+    return _with_state(fresh, NodeState.CREATING, at)
+
+
+def troubled(row: NodeRow, state: NodeState, error: Failing, at: datetime) -> NodeRow:
+    """The node with something wrong: unknown (not heard of) or unusable (its disk is full)."""
+    moved = _with_state(row, state, at)
+    return replace(moved, node=replace(moved.node, errors=(error,)))
+
+
+def healed(row: NodeRow, at: datetime) -> NodeRow:
+    """The node when all is well again."""
+    moved = _with_state(row, NodeState.IDLE if row.version is not None else NodeState.CREATING, at)
+    return replace(moved, node=replace(moved.node, errors=()))
 
 
 def resize(store: Store, pool: Pool, at: datetime) -> None:
@@ -48,18 +87,26 @@ def resize(store: Store, pool: Pool, at: datetime) -> None:
         store.change("keep_node", account=account, pool=key, id=row.node.id, leaving=leaving)
     for number in range(len(rows), pool.spec.target_nodes):
         name = f"tvm-{number + 1:04d}"
-        store.change("add_node", account=account, pool=key, number=number, id=name, at=time_text(at))
+        store.change("add_node", account=account, pool=key, number=number, id=name, at=time_text(at), dedicated=1)
 
 
-def drop_leaving(store: Store, backend: PoolBackend, account: str, pool: Pool) -> bool:
-    """Remove marked nodes on which nothing runs any more; whether one was removed."""
+def drop_leaving(store: Store, backend: PoolBackend, account: str, pool: Pool, at: datetime | None = None) -> bool:
+    """Remove nodes that are to leave and on which nothing runs any more; whether one was removed."""
     dropped = False
+    key = {"account": pool.account.casefold(), "pool": pool.id.casefold()}
     for row in store.nodes(pool):
-        if row.leaving and not row.node.used_slots and row.starting is None:
-            backend.remove_node(account, pool.id, row.node.id)
-            key = {"account": pool.account.casefold(), "pool": pool.id.casefold()}
+        if row.leaving and is_empty(row, kept_until(store, pool, row), at or datetime.now(UTC)):
+            backend.remove_node(Place(account, pool.id, row.node.id))
             dropped |= bool(store.change("drop_node", id=row.node.id, **key))
     return dropped
+
+
+def kept_until(store: Store, pool: Pool, row: NodeRow) -> datetime | None:
+    """When the last files of completed tasks on a node may go; None when there are none (or nobody asked)."""
+    if row.option != "retaineddata":
+        return None
+    place = {"account": pool.account.casefold(), "pool": pool.id.casefold(), "node": row.node.id}
+    return read_time(store.rows("node_kept_until", **place)[0]["at"])
 
 
 def starting(row: NodeRow, at: datetime) -> NodeRow:
