@@ -177,7 +177,6 @@ class ApplicationService(ServiceBase):
         row = self._row(name, application)
         packages = applications.package_rows(self._store, name, application)
         return [self._package(name, row["id"], dict(package)) for package in packages]
-        ]
 
     def _package(self, account: str, application: str, row: Mapping[str, Any]) -> Package:
         return Package(

@@ -15,7 +15,7 @@ from kyanite import limits
 from kyanite.batch.codes import refusal, wrong_value
 from kyanite.batch.reading import items, objects, part, whole
 
-_INTEGER = re.compile(r"\d+")
+_INTEGER = re.compile(r"[0-9]+")
 _LEVELS = 32
 _LARGEST = 2**_LEVELS - 1
 

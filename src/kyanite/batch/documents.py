@@ -68,6 +68,7 @@ def read_pool(document: Document) -> PoolSpec:
         start_task=read_start_task(part(document, "startTask")) if start is not None else None,
         windows="windows" in (text(part(document, "virtualMachineConfiguration"), "nodeAgentSKUId") or "").lower(),
         document=dict(document),
+        backend=metadata_value(document, "kyanite.backend") or "local",
         formula=formula if auto else None,
         interval=read_interval(document) or 900.0,
         resize_timeout=900.0 if auto else read_resize_timeout(document),
@@ -112,6 +113,11 @@ def check_metadata(document: Document) -> None:
     for item in objects(document, "metadata"):
         if not text(item, "name"):
             raise refusal("EmptyMetadataKey")
+
+
+def metadata_value(document: Document, name: str) -> str | None:
+    """The value of a metadata item."""
+    return next((text(item, "value") for item in objects(document, "metadata") if item.get("name") == name), None)
 
 
 def read_start_task(body: Document) -> StartTask:

@@ -78,10 +78,8 @@ def whole(document: Document, name: str, default: int, least: int | None = None,
     value = document.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not (isinstance(value, int | float) or _is_whole_text(value)) or value != value:
-        raise wrong_value(name, value, "It must be a whole number.")
-    number = int(value)
-    if isinstance(value, float) and value != number:
+    number = _whole_number(value)
+    if number is None:
         raise wrong_value(name, value, "It must be a whole number.")
     if (least is not None and number < least) or (most is not None and number > most):
         limits = f"at least {least}" if most is None else f"between {least} and {most}"
@@ -89,8 +87,13 @@ def whole(document: Document, name: str, default: int, least: int | None = None,
     return number
 
 
-def _is_whole_text(value: Any) -> bool:
-    return isinstance(value, str) and _WHOLE.fullmatch(value) is not None
+def _whole_number(value: Any) -> int | None:
+    """The number, at most 15 digits long; None for what is none."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if -(10**15) < value < 10**15 and value == int(value) else None
 
 
 def truth(document: Document, name: str, default: bool) -> bool:

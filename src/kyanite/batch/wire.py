@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kyanite.batch.files import FileEntry
+from kyanite.batch.job_nodes import JobNode
 from kyanite.batch.model import FailureInfo, Job, Node, Pool, Schedule, StartTaskInfo, Task, TaskState, etag
 from kyanite.batch.reading import duration_seconds, duration_text, moment_text
 from kyanite.batch.specs import ResourceFile, StartTask, TaskSpec
@@ -230,6 +231,25 @@ def task_counts_json(rows: Iterable[Mapping[str, Any]]) -> Json:
             counts[place] += row["n"]
             slots[place] += row["slots"]
     return {"taskCounts": counts, "taskSlotCounts": slots}
+
+
+def prep_release_json(item: JobNode, base: str) -> Json:
+    """What ran of a job's preparation and release on one node."""
+    node_url = f"{base}/pools/{item.pool_id}/nodes/{item.node_id}"
+    body = {
+        "poolId": item.pool_id,
+        "nodeId": item.node_id,
+        "nodeUrl": node_url,
+        "jobPreparationTaskExecutionInfo": _with_root(item.preparation, node_url),
+        "jobReleaseTaskExecutionInfo": _with_root(item.release, node_url),
+    }
+    return present(body)
+
+
+def _with_root(info: Mapping[str, Any] | None, node_url: str) -> Json | None:
+    if info is None:
+        return None
+    return {**info, "taskRootDirectoryUrl": f"{node_url}/files/{info['taskRootDirectory']}"}
 
 
 def failure_json(failure: FailureInfo | None) -> Json | None:

@@ -23,6 +23,8 @@ from kyanite.batch.model import (
     after_attempt,
     assigned,
     check_identifier,
+    prepared,
+    reactivated,
     retention_end,
     task_problems,
     terminated,
@@ -46,11 +48,10 @@ def exited(code, failure=None):
 
 
 def test_transition_table_is_closed():
-    assert {state for state, _ in TASK_TRANSITIONS} == {TaskState.ACTIVE, TaskState.RUNNING}
-    for state in TaskState:
-        for event in TaskEvent:
-            target = TASK_TRANSITIONS.get((state, event))
-            assert target is None or state is not TaskState.COMPLETED
+    left = {event for state, event in TASK_TRANSITIONS if state is TaskState.COMPLETED}
+    assert left == {TaskEvent.REACTIVATED}
+    assert {event for _, event in TASK_TRANSITIONS} == set(TaskEvent)
+    assert {state for state, _ in TASK_TRANSITIONS} == set(TaskState)
 
 
 def test_assigning_takes_a_new_attempt_and_a_node():
@@ -129,6 +130,38 @@ def test_terminating_a_waiting_task_ends_it():
         terminated(done, NOW)
 
 
+def test_work_put_back_by_a_user_counts_as_requeued_and_runs_again():
+    from dataclasses import replace
+
+    stopped = exited(143, TASK_ENDED)
+    for end in (stopped, Lost(), Fenced()):
+        again = after_attempt(replace(running(), stop_reason="Requeued"), end, NOW)
+        assert (again.state, again.requeue_count, again.last_requeue) == (TaskState.ACTIVE, 1, NOW)
+        assert (again.retry_count, again.loss_count, again.stop_reason, again.node_id) == (0, 0, None, None)
+    done = after_attempt(replace(running(), stop_reason="Requeued"), exited(0), NOW)
+    assert (done.state, done.result, done.requeue_count) == (TaskState.COMPLETED, "success", 0)
+    retried = after_attempt(replace(running(max_retry_count=1), stop_reason="Requeued"), exited(1), NOW)
+    assert (retried.state, retried.retry_count, retried.requeue_count) == (TaskState.ACTIVE, 1, 0)
+
+
+def test_a_task_held_for_its_jobs_preparation():
+    held = assigned(task(), "n", NOW, hold=True)
+    assert (held.state, held.node_id, task_problems(held)) == (TaskState.PREPARING, "n", [])
+    assert prepared(held, NOW).state is TaskState.RUNNING
+    back = after_attempt(held, Fenced(), NOW)
+    assert (back.state, back.previous_state, task_problems(back)) == (TaskState.ACTIVE, TaskState.PREPARING, [])
+
+
+def test_a_failed_task_can_be_run_again_as_if_it_never_had():
+    done = after_attempt(assigned(task(max_retry_count=0), "n", NOW), exited(1), NOW)
+    again = reactivated(done, NOW)
+    assert (again.state, again.retry_count, again.exit_code, again.failure_info) == (TaskState.ACTIVE, 0, None, None)
+    assert task_problems(again) == []
+    assert again.version == done.version + 1
+    with pytest.raises(InvariantError):
+        reactivated(running(), NOW)
+
+
 ENDS = st.one_of(
     st.integers(0, 3).map(exited),
     st.just(Lost()),
@@ -137,14 +170,23 @@ ENDS = st.one_of(
 )
 
 
-@given(st.integers(-1, 3), st.lists(ENDS, max_size=12))
+@given(st.integers(-1, 3), st.lists(st.tuples(ENDS, st.booleans(), st.sampled_from([None, "Requeued"])), max_size=12))
 def test_no_sequence_of_ends_breaks_an_invariant(allowed, ends):
+    from dataclasses import replace
+
     current = task(max_retry_count=allowed)
-    for end in ends:
+    for end, hold, stop in ends:
         if current.state is TaskState.COMPLETED:
-            break
-        current = assigned(current, "n", NOW)
+            if current.result == "success":
+                break
+            current = reactivated(current, NOW)
+            assert task_problems(current) == []
+            continue
+        current = assigned(current, "n", NOW, hold=hold)
         assert task_problems(current) == []
+        if hold:
+            current = prepared(current, NOW)
+        current = replace(current, stop_reason=stop)
         current = after_attempt(current, end, NOW)
         assert task_problems(current) == []
 

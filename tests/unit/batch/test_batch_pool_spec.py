@@ -34,7 +34,29 @@ def test_the_pool_of_an_arm_template():
     assert (spec.windows, spec.vm_size, spec.display_name) == (True, "STANDARD_F2S_V2", "Pool Create in Explorer")
     assert spec.start_task.command_line == 'cmd /c "pip install pandas dask pyarrow"'
     assert (spec.start_task.wait_for_success, spec.start_task.max_retry_count) == (True, 0)
-    assert spec.document == ARM
+    assert spec.document == {
+        "id": "delabadfpool1",
+        "displayName": "Pool Create in Explorer",
+        "vmSize": "STANDARD_F2S_V2",
+        "maxTasksPerNode": 1,
+        "taskSchedulingPolicy": {"nodeFillType": "Spread"},
+        "startTask": ARM["startTask"],
+        "targetDedicatedNodes": 1,
+        "targetLowPriorityNodes": 0,
+        "resizeTimeout": "PT15M",
+        "virtualMachineConfiguration": {
+            "imageReference": {"publisher": "microsoft-dsvm"},
+            "nodeAgentSKUId": "batch.node.windows amd64",
+        },
+        "enableInterNodeCommunication": False,
+    }
+
+
+def test_an_arm_pool_with_autoscale():
+    scale = {"autoScale": {"formula": "$TargetDedicatedNodes = 1;", "evaluationInterval": "PT5M"}}
+    spec = pool_from_arm("p", {"scaleSettings": scale})
+    assert (spec.formula, spec.interval, spec.target_nodes) == ("$TargetDedicatedNodes = 1;", 300.0, 0)
+    assert spec.document["enableAutoScale"] is True
 
 
 def test_the_pool_of_a_rest_body():
@@ -80,14 +102,47 @@ def test_the_pool_of_a_rest_body():
 )
 def test_wrong_values_are_refused(change):
     with pytest.raises(BatchError):
-        pool_from_rest({"id": "p", "targetDedicatedNodes": 1} | change)
+        pool_from_rest({"id": "p", "vmSize": "s", "targetDedicatedNodes": 1} | change)
 
 
-def test_what_cannot_be_done_is_refused_by_name():
-    with pytest.raises(UnsupportedError, match="Autoscale"):
-        pool_from_arm("p", {"scaleSettings": {"autoScale": {"formula": "x"}}})
-    with pytest.raises(UnsupportedError, match="Autoscale"):
-        pool_from_rest({"id": "p", "enableAutoScale": True})
-    body = {"id": "p", "startTask": {"commandLine": "true", "resourceFiles": [{"storageContainerUrl": "u"}]}}
-    with pytest.raises(UnsupportedError, match="resource file"):
-        pool_from_rest(body)
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"enableAutoScale": True}, "MissingRequiredProperty"),
+        ({"enableAutoScale": True, "autoScaleFormula": "x=1", "targetDedicatedNodes": 1}, "InvalidPropertyValue"),
+        ({"autoScaleFormula": "x=1"}, "InvalidPropertyValue"),
+        ({"targetDedicatedNodes": None}, "MissingRequiredProperty"),
+        ({"vmSize": None}, "MissingRequiredProperty"),
+        ({"resizeTimeout": "PT4M59S"}, "InvalidPropertyValue"),
+        ({"metadata": [{"value": "x"}]}, "EmptyMetadataKey"),
+        ({"userAccounts": [{"name": "u"}]}, "MissingRequiredProperty"),
+        ({"userAccounts": [{"name": "u" * 21, "password": "p"}]}, "InvalidPropertyValue"),
+        ({"mountConfiguration": [{"nfsMountConfiguration": {}}]}, "UnsupportedProperty"),
+        ({"startTask": {"commandLine": "x", "containerSettings": {"imageName": "i"}}}, "UnsupportedProperty"),
+        ({"startTask": {"commandLine": "x", "userIdentity": {"username": "u"}}}, "UnsupportedProperty"),
+        ({"startTask": {"commandLine": "x", "resourceFiles": [{"filePath": "f"}]}}, "InvalidPropertyValue"),
+        (
+            {"startTask": {"commandLine": "x", "resourceFiles": [{"httpUrl": "u", "filePath": "../f"}]}},
+            "InvalidPropertyValue",
+        ),
+        ({"applicationPackageReferences": [{"applicationId": "a"}] * 11}, "InvalidApplicationPackageReferences"),
+    ],
+)
+def test_refusals_have_the_services_codes(change, code):
+    with pytest.raises((BatchError, UnsupportedError)) as caught:
+        pool_from_rest({"id": "p", "vmSize": "s", "targetDedicatedNodes": 1} | change)
+    assert caught.value.error_code == code
+
+
+def test_containers_of_blobs_are_resource_files():
+    files = [
+        {"storageContainerUrl": "https://a.blob.core.windows.net/c?sig=x", "blobPrefix": "in/", "filePath": "data"},
+        {"autoStorageContainerName": "c"},
+    ]
+    spec = pool_from_rest(
+        {"id": "p", "vmSize": "s", "targetDedicatedNodes": 0, "startTask": {"commandLine": "x", "resourceFiles": files}}
+    )
+    assert spec.start_task.resource_files == (
+        ResourceFile("data", container_url="https://a.blob.core.windows.net/c?sig=x", blob_prefix="in/"),
+        ResourceFile("", auto_container="c"),
+    )
