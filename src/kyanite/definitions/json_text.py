@@ -69,6 +69,7 @@ def check_shape(value: Json, where: str) -> None:
         if isinstance(item, dict):
             members += len(item)
             waiting += ((child, depth + 1) for child in item.values())
+            waiting += ((name, depth) for name in item if not name.isascii())
         elif isinstance(item, list):
             members += len(item)
             waiting += ((child, depth + 1) for child in item)

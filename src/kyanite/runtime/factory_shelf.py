@@ -143,7 +143,7 @@ class FactoryShelf:
     def _place(self, name: str) -> Path | None:
         root = self._workspace.home / "factories"
         exact = root / name
-        if "/" not in name and name not in ("", ".", "..") and not name.startswith(".") and exact.is_dir():
+        if "/" not in name and name not in ("", ".", "..") and not name.startswith(".") and os.path.isdir(exact):  # noqa: PTH112 - False for names no file can have
             return exact
         spelled = {known.casefold(): known for known in self.names()}.get(name.casefold())
         return root / spelled if spelled is not None else None
