@@ -157,6 +157,23 @@ def test_an_allowed_client_is_tunnelled(site: Site, elsewhere: socket.socket) ->
     assert bytes(received) == data.upper() + b"END"
 
 
+def test_a_server_that_speaks_first_is_heard(site: Site) -> None:
+    secret = authorization(OPEN)["Proxy-Authorization"]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            client, _ = listening.accept()
+            with client:
+                client.sendall(b"220 welcome")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        port = listening.getsockname()[1]
+        answer = site.raw(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nProxy-Authorization: {secret}\r\n\r\n")
+        thread.join()
+    assert answer == b"HTTP/1.1 200 Connection established\r\n\r\n220 welcome"
+
+
 @pytest.mark.parametrize(
     "host", ["169.254.169.254", "168.63.129.16", "[::ffff:169.254.169.254]", "[fe80::1]", "0.0.0.0", "100.100.100.200"]
 )

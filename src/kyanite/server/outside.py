@@ -16,6 +16,7 @@ from kyanite.limits import REQUEST_HEAD_BYTES
 CONNECT_SECONDS = 20
 # what hands out the credentials of the machine itself, in the clouds that have it at a fixed address
 _METADATA = frozenset(map(ip_address, ("168.63.129.16", "169.254.169.254", "100.100.100.200", "fd00:ec2::254")))
+_END_OF_HEAD = b"\r\n\r\n"
 _RELAY_BUFFER = 256 * 1024
 
 
@@ -51,9 +52,14 @@ class Relay(asyncio.Protocol):
         self._own.set_write_buffer_limits(_RELAY_BUFFER)
         if self._twin is None:
             self._twin = Relay(self._own, self._ended, self)
+            waiting = cast(Waiting, self._target.get_protocol())
             self._target.set_protocol(self._twin)
             self._twin.connection_made(self._target)
-            self._target.resume_reading()
+            self._twin.data_received(waiting.data)
+            if waiting.at_end:
+                self._twin.eof_received()
+            else:
+                self._target.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Pass it on."""
@@ -115,12 +121,11 @@ def upstream_proxy(scheme: str, host: str) -> str | None:
 
 async def _open(host: str, port: int) -> asyncio.Transport:
     """Connected, and to a permitted address: names are looked at after they were resolved, not before."""
-    transport, _ = await asyncio.get_running_loop().create_connection(_Waiting, host, port)
+    transport, _ = await asyncio.get_running_loop().create_connection(Waiting, host, port)
     peer = transport.get_extra_info("peername")
     if peer is None or _is_barred(peer[0]):
         transport.abort()
         raise Refusal(403, f"kyanite: {host} leads to an address of this machine's cloud host")
-    transport.pause_reading()
     return transport
 
 
@@ -142,7 +147,7 @@ async def _tunnel(transport: asyncio.Transport, target: str, url: SplitResult) -
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(given.encode()).decode()}")
     transport.write("\r\n".join([*lines, "", ""]).encode())
     transport.resume_reading()
-    answer = await cast(_Waiting, transport.get_protocol()).head()
+    answer = await cast(Waiting, transport.get_protocol()).head()
     transport.pause_reading()
     if answer.split(b" ", 2)[1:2] != [b"200"]:
         transport.abort()
@@ -151,24 +156,32 @@ async def _tunnel(transport: asyncio.Transport, target: str, url: SplitResult) -
     return transport
 
 
-class _Waiting(asyncio.Protocol):
-    """A connection that nobody uses yet; it can wait for the answer of a proxy."""
+class Waiting(asyncio.Protocol):
+    """A connection that nobody uses yet: it keeps what the other side says first for who takes it over."""
 
     def __init__(self) -> None:
-        self._data = b""
+        self.data = b""
+        self.at_end = False
         self._changed = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
-        """A part of the answer."""
-        self._data += data
-        if b"\r\n\r\n" in self._data or len(self._data) > REQUEST_HEAD_BYTES:
+        """Keep it."""
+        self.data += data
+        if _END_OF_HEAD in self.data or len(self.data) > REQUEST_HEAD_BYTES:
             self._changed.set()
 
+    def eof_received(self) -> bool:
+        """The other side has said all; we may still speak."""
+        self.at_end = True
+        self._changed.set()
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """No answer will come."""
+        """No more will come."""
         self._changed.set()
 
     async def head(self) -> bytes:
-        """The answer; empty when the proxy hung up."""
+        """The head of a proxy's answer, empty when it hung up; what follows stays here."""
         await self._changed.wait()
-        return self._data
+        head, _, self.data = self.data.partition(_END_OF_HEAD)
+        return head

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
@@ -77,7 +79,7 @@ def _bring_up_to_date(trust: Trust, sources: Sequence[Path]) -> None:
         return
     texts = [source.read_bytes().strip() for source in sources]
     write_private(trust.bundle, b"\n".join([*texts, b""]))
-    write_private(trust.java, _java_store(list(_certificates(texts))))
+    write_private(trust.java, _java_store(_certificates(texts)))
 
 
 def host_bundle(host: Mapping[str, str]) -> Path | None:
@@ -90,16 +92,17 @@ def host_bundle(host: Mapping[str, str]) -> Path | None:
     return None
 
 
-def _certificates(texts: list[bytes]) -> Iterator[x509.Certificate]:
+def _certificates(texts: list[bytes]) -> list[x509.Certificate]:
     """Each certificate that can be read: old bundles hold some that cannot."""
+    found = []
     end = b"-----END CERTIFICATE-----"
     for text in texts:
         for piece in text.split(end)[:-1]:
             begin = piece.find(b"-----BEGIN CERTIFICATE-----")
-            try:
-                yield x509.load_pem_x509_certificate(piece[begin:] + end + b"\n")
-            except ValueError:
-                continue
+            with suppress(ValueError), catch_warnings():
+                simplefilter("ignore")
+                found.append(x509.load_pem_x509_certificate(piece[begin:] + end + b"\n"))
+    return found
 
 
 def _java_store(certificates: list[x509.Certificate]) -> bytes:
