@@ -161,7 +161,9 @@ def blob() -> None:
         )
         fails(lambda: list(other.list_blobs()), "AuthenticationFailed")
     with step("batch delete"):
-        answers = list(container.delete_blobs("copy", "large2"))
+        for each in ("b1", "b2"):
+            container.upload_blob(each, b"x")
+        answers = list(container.delete_blobs("b1", "b2"))
         assert [each.status_code for each in answers] == [202, 202]
     with step("account information"):
         assert service.get_account_information()["account_kind"]
@@ -432,7 +434,9 @@ def pyarrow() -> None:
         else:
             raise AssertionError("it was not refused")
     with step("copy"):
-        system.copy_file(f"{container}/moved/c", f"{container}/copy")
+        with system.open_output_stream(f"{container}/original") as file:
+            file.write(b"12")
+        system.copy_file(f"{container}/original", f"{container}/copy")
         assert system.get_file_info(f"{container}/copy").size == 2
     with step("dataset"):
         table = pa.table({"a": list(range(1000)), "p": [number % 3 for number in range(1000)]})
@@ -440,7 +444,7 @@ def pyarrow() -> None:
         assert pq.read_table(f"{container}/set", filesystem=system).num_rows == 1000
     with step("delete"):
         system.delete_file(f"{container}/copy")
-        system.delete_dir(f"{container}/moved")
+        system.delete_dir(f"{container}/set")
         system.delete_dir_contents(container)
         assert system.get_file_info(fs.FileSelector(container)) == []
         system.delete_dir(container)

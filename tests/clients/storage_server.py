@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class Endpoint:
     account: str
     key: str
     url: str
-    environment: Mapping[str, str]
+    environment: dict[str, str]
 
     def run(self, *command: str | Path, seconds: float = 120) -> str:
         """A program that uses the account; its standard output."""

@@ -39,13 +39,8 @@ def test_an_account_without_folders(tmp_path: Path) -> None:
     with path_style(tmp_path, hierarchical=False) as endpoint:
         check(endpoint, "adlfs", "blob", "blob_async", "fsspec", "obstore")
         told = endpoint.flows("pyarrow")["pyarrow"]["steps"]
-        assert {step for step, outcome in told.items() if outcome != "ok"} <= {
-            "move a file",
-            "move a folder",
-            "move over a filled folder",
-            "copy",
-            "delete",
-        }
+        moves = {step for step, outcome in told.items() if outcome != "ok"}
+        assert moves == {"move a file", "move a folder", "move over a filled folder"}  # not without folders, says Arrow
 
 
 @pytest.mark.parametrize("style", [path_style, host_style])
