@@ -274,6 +274,40 @@ def test_several_workers_give_the_same_parts(tmp_path):
     assert numbers(tmp_path / "two") == list(range(5000))
 
 
+def test_several_workers_are_processes_where_all_is_on_this_machine(tmp_path, monkeypatch):
+    import kyanite.parquet.parallel as parallel
+
+    pools = []
+    real = parallel.ProcessPoolExecutor
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda *given: pools.append(given[0]) or real(*given))
+    accounts = StorageAccounts(tmp_path / "home" / "storage", Vault(tmp_path / "home" / "secrets.json"))
+    account = accounts.create("boxes")
+    account.create_container("data")
+    with account.open_write("data", "in.parquet") as writer:
+        writer.write(write(tmp_path / "in.parquet", range(5000)).read_bytes())
+        writer.commit()
+    base = "https://boxes.blob.core.windows.net/data"
+    result = split(f"{base}/in.parquet", f"{base}/out/", max_size=9_000, workers=2, home=tmp_path / "home")
+    assert pools == [2]
+    assert result.rows_out == 5000
+    assert numbers(account.folder / "data" / "out") == list(range(5000))
+    again = split(
+        f"{base}/in.parquet", f"{base}/out/", max_size=8_000, workers=2, home=tmp_path / "home", overwrite=True
+    )
+    assert numbers(account.folder / "data" / "out") == list(range(5000))
+    assert len(again.parts) > len(result.parts)
+
+
+def test_nothing_appears_when_a_process_fails(tmp_path):
+    source = write(tmp_path / "in.parquet", range(5000))
+    data = bytearray(source.read_bytes())
+    data[4 : len(data) // 2] = bytes(len(data) // 2 - 4)
+    source.write_bytes(data)
+    with pytest.raises(DataError):
+        split(source, tmp_path / "out", max_size=9_000, workers=2)
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_value_is_compared_before_the_parts_appear(tmp_path, monkeypatch):
     import kyanite.movement.split_run as split_run
 

@@ -24,6 +24,7 @@ from kyanite.movement.split_leavings import Work, announced, finish
 from kyanite.movement.split_manifest import MANIFEST, WORK_FOLDER, Manifest
 from kyanite.movement.split_names import Namings
 from kyanite.movement.split_writer import UploadSet, check_size, write_file
+from kyanite.storage.file_set import FileSet
 from kyanite.storage.model import join
 from kyanite.storage.staging import new_name
 
@@ -72,6 +73,15 @@ class PartSet:
     def open_read(self, name: str) -> BinaryIO:
         """A complete part, before it counts."""
         return self._files.open_read(name)
+
+    def folder_path(self) -> str | None:
+        """The folder of this machine where the parts are staged; None when there is none."""
+        return self._files.folder_path() if isinstance(self._files, FileSet) else None
+
+    def adopt(self, name: str) -> None:
+        """A part that another process has written belongs to the set."""
+        if isinstance(self._files, FileSet):
+            self._files.adopt(name)
 
 
 @contextlib.contextmanager

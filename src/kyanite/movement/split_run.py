@@ -12,7 +12,7 @@ from kyanite.movement.split_inputs import InputFile
 from kyanite.movement.split_model import Options
 from kyanite.movement.split_publish import PartSet
 from kyanite.movement.split_writer import Checksum, Finisher, PartWriter
-from kyanite.parquet import Part, PlannedPart, Source
+from kyanite.parquet import Part, PlannedPart, Source, SplitResult, Writer
 from kyanite.parquet import plan as plan_parquet
 from kyanite.parquet import split as split_parquet
 from kyanite.parquet import verify as verify_parquet
@@ -65,9 +65,30 @@ def run_group(
     progress: Callable[[int, int, int], None],
 ) -> Ran:
     """Write the files' rows as parts; nothing of it counts before the caller publishes the set."""
-    sources = [file.source for file in files]
-    checksums: dict[str, str | None] = {}
+    result, checksums = _in_processes(files, naming, options, files_out, progress) or _here(
+        files, naming, options, files_out, progress
+    )
+    if result.rows_in != result.rows_out or set(checksums) != {part.name for part in result.parts}:
+        raise InvariantError(f"{result.rows_out} rows were written of {result.rows_in}; nothing is shown.")
+    if options.verify == "deep":
+        # footers, rows and sizes of each part are compared while it is written
+        written = [Source(part.name, partial(files_out.open_read, part.name), part.bytes) for part in result.parts]
+        verify_parquet(written, [file.source for file in files], "deep")
+    parts = tuple(_ran(part, part.oversize, checksums[part.name]) for part in result.parts)
+    rewritten = sum(part.rewritten for part in result.parts)
+    works = (result.raw.bytes, result.cut.bytes, rewritten, result.encoded.bytes)
+    return Ran(parts, Counts(result.rows_in, result.bytes_out, len(parts), *works))
 
+
+_Told = Callable[[int, int, int], None]
+_Written = tuple[SplitResult, dict[str, str | None]]  # checksums by the names of the parts
+
+
+def _here(
+    files: Sequence[InputFile], naming: PartNaming, options: Options, files_out: PartSet, progress: _Told
+) -> _Written:
+    """Parts written by this process, in threads when several workers are wanted."""
+    checksums: dict[str, str | None] = {}
     opened: set[str] = set()
 
     def open_writer(name: str) -> PartWriter:
@@ -81,28 +102,42 @@ def run_group(
         return PartWriter(files_out.open(name), checksum, committed, finisher, readable=files_out.shows_files)
 
     with Finisher() as finisher:
-        result = split_parquet(
-            sources,
-            open_writer,
-            max_bytes=options.max_bytes,
-            parts=options.parts,
-            rows=options.rows,
-            name=naming.name,
-            staged=True,
-            workers=options.workers or 1,
-            progress=progress,
-        )
+        result = _split([file.source for file in files], open_writer, naming, options, progress)
         finisher.wait()
-    if result.rows_in != result.rows_out or set(checksums) != {part.name for part in result.parts}:
-        raise InvariantError(f"{result.rows_out} rows were written of {result.rows_in}; nothing is shown.")
-    if options.verify == "deep":
-        # footers, rows and sizes of each part are compared while it is written
-        written = [Source(part.name, partial(files_out.open_read, part.name), part.bytes) for part in result.parts]
-        verify_parquet(written, sources, "deep")
-    parts = tuple(_ran(part, part.oversize, checksums[part.name]) for part in result.parts)
-    rewritten = sum(part.rewritten for part in result.parts)
-    works = (result.raw.bytes, result.cut.bytes, rewritten, result.encoded.bytes)
-    return Ran(parts, Counts(result.rows_in, result.bytes_out, len(parts), *works))
+    return result, checksums
+
+
+def _in_processes(
+    files: Sequence[InputFile], naming: PartNaming, options: Options, files_out: PartSet, progress: _Told
+) -> _Written | None:
+    """Parts written by processes; None when one worker is enough, or a file is not on this machine."""
+    if (options.workers or 1) == 1:
+        return None
+    from kyanite.movement.split_processes import local_sources, staged_parts
+
+    parts, sources = staged_parts(files_out, options.checksum), local_sources(files)
+    if parts is None or sources is None:
+        return None
+    result = _split(sources, parts, naming, options, progress)
+    for part in result.parts:
+        files_out.adopt(part.name)
+    return result, {part.name: part.checksum for part in result.parts}
+
+
+def _split(
+    sources: Sequence[Source], open_part: Callable[[str], Writer], naming: PartNaming, options: Options, progress: _Told
+) -> SplitResult:
+    return split_parquet(
+        sources,
+        open_part,
+        max_bytes=options.max_bytes,
+        parts=options.parts,
+        rows=options.rows,
+        name=naming.name,
+        staged=True,
+        workers=options.workers or 1,
+        progress=progress,
+    )
 
 
 def plan_group(files: Sequence[InputFile], naming: PartNaming, options: Options) -> Ran:

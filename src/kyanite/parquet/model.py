@@ -95,6 +95,7 @@ class Part:
     cut: Work = Work()
     encoded: Work = Work()
     rewritten: int = 0
+    checksum: str | None = None  # the writer's own, known once the part is committed
 
 
 @dataclass(frozen=True)

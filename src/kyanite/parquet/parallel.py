@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -99,9 +99,10 @@ def _write(inputs: Inputs, part: PlannedPart, writer: Writer, staged: bool, canc
     except BaseException:
         writer.abort()
         raise
-    if staged:
-        writer.commit()
-    return made.part, not staged
+    if not staged:
+        return made.part, True
+    writer.commit()
+    return replace(made.part, checksum=getattr(writer, "checksum", None)), False
 
 
 class _Threads:

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 from kyanite.errors import StorageError
 from kyanite.storage.failures import storage_error
 from kyanite.storage.file_writer import FileWriter
-from kyanite.storage.folders import open_file, opened_folder
+from kyanite.storage.folders import open_file, opened_folder, path_of
 from kyanite.storage.staging import new_name, remove
 
 _RENAME_EXCHANGE = 2
@@ -74,6 +74,18 @@ class FileSet:
         """A completed file of the set, before anybody else sees it."""
         with self._failures(), self._staged() as folder:
             return open_file(folder, name, f"{self._place.where}/{name}")
+
+    def folder_path(self) -> str | None:
+        """Where the set is staged, for other processes that write its files; None where the system does not tell."""
+        with self._failures(), self._staged() as folder:
+            return path_of(folder)
+
+    def adopt(self, name: str) -> None:
+        """A complete file that another process has put into the staged folder belongs to the set."""
+        with self._failures(), self._staged() as folder:
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if name not in self.names:
+            self._complete(name)
 
     def commit(self) -> None:
         """Make the completed files visible; StorageError, with the old set untouched, when one is still open."""

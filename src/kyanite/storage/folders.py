@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,3 +121,15 @@ def _children(root_fd: int, folder: Sequence[str], base: str, hidden: str) -> li
                 if entry is not None:
                     found.append(entry)
     return sorted(found, key=lambda entry: listing_key(entry.path, entry.is_folder))
+
+
+def path_of(descriptor: int) -> str | None:
+    """The real path of an open file or folder; None where the system does not tell, or it has none any more."""
+    try:
+        if sys.platform == "darwin":
+            path = fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0").decode()
+        else:
+            path = os.readlink(f"/proc/self/fd/{descriptor}")
+        return path if os.path.samestat(os.stat(path), os.fstat(descriptor)) else None
+    except OSError:
+        return None

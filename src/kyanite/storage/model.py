@@ -13,8 +13,28 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}\Z")
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9])+\Z")
 # names that the server's other services have in paths: /NAME/... would not be this account
 RESERVED_NAMES = frozenset(
-    "applications batch certificates common healthz jobs jobschedules lifetimejobstats lifetimepoolstats metadata "
-    "metrics msi nodecounts organizations pools poolusagemetrics providers subscriptions supportedimages tenants".split()
+    [
+        "applications",
+        "batch",
+        "certificates",
+        "common",
+        "healthz",
+        "jobs",
+        "jobschedules",
+        "lifetimejobstats",
+        "lifetimepoolstats",
+        "metadata",
+        "metrics",
+        "msi",
+        "nodecounts",
+        "organizations",
+        "pools",
+        "poolusagemetrics",
+        "providers",
+        "subscriptions",
+        "supportedimages",
+        "tenants",
+    ]
 )
 _SYSTEM_CONTAINERS = frozenset({"$logs", "$root", "$web"})
 
