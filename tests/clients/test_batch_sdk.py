@@ -63,7 +63,7 @@ def test_a_hundred_tasks_with_dependencies_and_files(server, client):
         destination=m.OutputFileDestination(
             container=m.OutputFileBlobContainerDestination(container_url=f"{server.storage_url}/output", path="results")
         ),
-        upload_options=m.OutputFileUploadConfig(upload_condition=m.OutputFileUploadCondition.TASK_SUCCESS),
+        upload_options=m.OutputFileUploadConfiguration(upload_condition=m.OutputFileUploadCondition.TASK_SUCCESS),
     )
     tasks = []
     for number in range(1, 101):
@@ -121,7 +121,8 @@ def test_a_hundred_tasks_with_dependencies_and_files(server, client):
     assert {each.command_line for each in some} == {None}
     assert list(client.list_tasks("work", filter="executionInfo/exitCode ne 0")) == []
 
-    client.begin_terminate_job("work", polling_interval=SOON).result()
+    # without options the client itself fails, before it asks
+    client.begin_terminate_job("work", options={"terminateReason": "enough"}, polling_interval=SOON).result()
     assert client.get_job("work").state == "completed"
     client.begin_delete_job("work", polling_interval=SOON).result()
     with pytest.raises(ResourceNotFoundError) as caught:
@@ -135,15 +136,15 @@ def test_versions_of_objects_are_checked(client):
     client.create_job(m.BatchJobCreateOptions(id="versions", pool_info=m.BatchPoolInfo(pool_id="none")))
     job = client.get_job("versions")
     client.update_job(
-        "versions", m.BatchJobUpdateOptions(priority=5), etag=job.e_tag, match_condition=MatchConditions.IfNotModified
+        "versions", m.BatchJobUpdateOptions(priority=5), etag=job.etag, match_condition=MatchConditions.IfNotModified
     )
     changed = client.get_job("versions")
-    assert (changed.priority, changed.e_tag == job.e_tag) == (5, False)
+    assert (changed.priority, changed.etag == job.etag) == (5, False)
     with pytest.raises(ResourceModifiedError):
         client.update_job(
             "versions",
             m.BatchJobUpdateOptions(priority=6),
-            etag=job.e_tag,
+            etag=job.etag,
             match_condition=MatchConditions.IfNotModified,
         )
     with pytest.raises(HttpResponseError) as caught:
@@ -182,7 +183,7 @@ def refused(call, code: str, status: int | None = None) -> None:
 def pools_and_nodes(client: BatchClient) -> None:
     new_pool(client, "ops", 2, start_task=m.BatchStartTask(command_line="true", wait_for_success=True))
     assert client.pool_exists("ops")
-    assert [each.id for each in client.list_pools(select=["id"])] == ["ops"]
+    assert "ops" in [each.id for each in client.list_pools(select=["id"])]
     client.update_pool("ops", m.BatchPoolUpdateOptions(metadata=[m.BatchMetadataItem(name="a", value="b")]))
     assert client.get_pool("ops").metadata[0].value == "b"
     client.replace_pool_properties("ops", m.BatchPoolReplaceOptions(application_package_references=[], metadata=[]))
@@ -194,23 +195,31 @@ def pools_and_nodes(client: BatchClient) -> None:
     assert b"".join(client.download_node_file("ops", node, stdout)) == b""
     assert client.get_node_file_properties("ops", node, stdout).content_length == 0
     client.delete_node_file("ops", node, stdout)
-    refused(lambda: client.download_node_file("ops", node, stdout), "FileNotFound", 404)
-    client.disable_node_scheduling("ops", node)
-    refused(lambda: client.disable_node_scheduling("ops", node), "NodeAlreadyInTargetSchedulingState", 409)
+    with pytest.raises(ResourceNotFoundError):  # the client does not read the body of a failed download
+        client.download_node_file("ops", node, stdout)
+    requeue = {"nodeDisableSchedulingOption": "requeue"}
+    client.disable_node_scheduling("ops", node, options=requeue)
+    refused(
+        lambda: client.disable_node_scheduling("ops", node, options=requeue), "NodeAlreadyInTargetSchedulingState", 409
+    )
     client.enable_node_scheduling("ops", node)
-    client.begin_reboot_node("ops", node, polling_interval=SOON).result()
+    client.begin_reboot_node("ops", node, options={"nodeRebootOption": "requeue"}, polling_interval=SOON).result()
     wait_until(lambda: client.get_node("ops", node).state == "idle")
-    client.begin_reimage_node("ops", node, polling_interval=SOON).result()
+    client.begin_reimage_node("ops", node, options={"nodeReimageOption": "requeue"}, polling_interval=SOON).result()
     wait_until(lambda: client.get_node("ops", node).state == "idle")
     counts = next(iter(client.list_pool_node_counts(filter="poolId eq 'ops'")))
     assert (counts.dedicated.idle, counts.dedicated.total) == (2, 2)
     refused(lambda: client.begin_start_node("ops", node), "NotImplemented", 501)
-    refused(lambda: client.begin_deallocate_node("ops", node), "NotImplemented", 501)
+    refused(
+        lambda: client.begin_deallocate_node("ops", node, options={"nodeDeallocateOption": "requeue"}),
+        "NotImplemented",
+        501,
+    )
     refused(lambda: client.get_node_remote_login_settings("ops", node), "NotImplemented", 501)
     user = m.BatchNodeUserCreateOptions(name="u", password="secret-of-no-one")
     refused(lambda: client.create_node_user("ops", node, user), "NotImplemented", 501)
     refused(lambda: client.delete_node_user("ops", node, "u"), "NotImplemented", 501)
-    update = m.BatchNodeUserUpdateOptions(password="secret-of-no-one")
+    update = m.BatchNodeUserReplaceOptions(password="secret-of-no-one")
     refused(lambda: client.replace_node_user("ops", node, "u", update), "NotImplemented", 501)
     logs = m.UploadBatchServiceLogsOptions(container_url="https://x", start_time=datetime.datetime(2026, 1, 1))
     refused(lambda: client.upload_node_logs("ops", node, logs), "NotImplemented", 501)
@@ -238,7 +247,7 @@ def pools_and_nodes(client: BatchClient) -> None:
 
 def jobs_and_tasks(client: BatchClient) -> None:
     client.create_job(m.BatchJobCreateOptions(id="ops", pool_info=m.BatchPoolInfo(pool_id="ops")))
-    assert [each.id for each in client.list_jobs(filter="state eq 'active'")] == ["ops"]
+    assert "ops" in [each.id for each in client.list_jobs(filter="state eq 'active'")]
     client.update_job("ops", m.BatchJobUpdateOptions(priority=1))
     job = client.get_job("ops")
     job.priority = 2
@@ -253,7 +262,8 @@ def jobs_and_tasks(client: BatchClient) -> None:
     client.reactivate_task("ops", "fails")
     wait_until(lambda: client.get_task("ops", "fails").state == "completed")
     client.delete_task_file("ops", "fails", "stderr.txt")
-    refused(lambda: client.get_task_file_properties("ops", "fails", "wd/none"), "", 404)
+    with pytest.raises(ResourceNotFoundError):
+        client.get_task_file_properties("ops", "fails", "wd/none")
     wait_until(lambda: client.get_task("ops", "sleeps").state == "running")
     sleeping = client.get_task("ops", "sleeps")
     client.replace_task("ops", "sleeps", m.BatchTask(constraints=m.BatchTaskConstraints(max_task_retry_count=0)))
@@ -261,7 +271,7 @@ def jobs_and_tasks(client: BatchClient) -> None:
     client.terminate_task("ops", "sleeps")
     wait_until(lambda: client.get_task("ops", "sleeps").state == "completed")
     assert client.get_task("ops", "sleeps").execution_info.failure_info.code == "TaskEnded"
-    assert client.list_subtasks("ops", "sleeps") is not None
+    assert list(client.list_subtasks("ops", "sleeps")) == []
     client.delete_task("ops", "sleeps")
     refused(lambda: client.get_task("ops", "sleeps"), "TaskNotFound", 404)
     refused(
@@ -271,7 +281,7 @@ def jobs_and_tasks(client: BatchClient) -> None:
     client.begin_disable_job("ops", disable, polling_interval=SOON).result()
     assert client.get_job("ops").state == "disabled"
     client.begin_enable_job("ops", polling_interval=SOON).result()
-    options = m.BatchJobTerminateOptions(termination_reason="done")
+    options = {"terminateReason": "done"}  # the client has a model of it and does not export it
     client.begin_terminate_job("ops", options=options, polling_interval=SOON).result()
     assert client.get_job("ops").execution_info.termination_reason == "done"
     client.begin_delete_job("ops", polling_interval=SOON).result()

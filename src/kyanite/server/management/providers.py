@@ -10,6 +10,7 @@ from kyanite.server.management.arm import Provider
 # namespace in lower case -> "module:function" that gives its Provider; paths without a namespace (subscriptions,
 # resource groups, /providers, /tenants) are those of microsoft.resources
 PROVIDERS: dict[str, str] = {
+    "microsoft.batch": "kyanite.server.management.batch:provider",
     "microsoft.datafactory": "kyanite.server.management.datafactory:provider",
 }
 
