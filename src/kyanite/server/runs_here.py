@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from kyanite.runtime.serve import RunPool
-from kyanite.runtime.workspace import Workspace
+if TYPE_CHECKING:
+    from kyanite.runtime.serve import RunPool
+    from kyanite.runtime.workspace import Workspace
 
 
 class RunsHere:
@@ -20,6 +22,7 @@ class RunsHere:
 
     def submit(self, run_id: str) -> None:
         """Work on a run as soon as a thread is free."""
+        from kyanite.runtime.serve import RunPool
         from kyanite.runtime.worker import Worker
 
         with self._lock:
