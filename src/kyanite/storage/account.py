@@ -15,6 +15,7 @@ from typing import BinaryIO
 from kyanite.errors import StorageError
 from kyanite.secrets import Vault
 from kyanite.storage import containers, listing, names, staging
+from kyanite.storage.appends import sweep_appends
 from kyanite.storage.blobs import BlobStore
 from kyanite.storage.events import CREATED, DELETED, announced
 from kyanite.storage.failures import disk_errors, storage_error
@@ -268,7 +269,7 @@ class StorageAccount:
     def sweep(self) -> int:
         """Remove what killed processes left beside the containers; how many files and folders."""
         with self._staging() as fd, disk_errors(self.name):
-            return staging.sweep(fd)
+            return staging.sweep(fd) + sweep_appends(self.folder)
 
     # ---- inside
 

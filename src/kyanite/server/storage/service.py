@@ -76,6 +76,7 @@ class StorageService:
                 raise AccessRefused("AuthenticationFailed", f"There is no storage account {name[:24]!r} here.")
             found = self._accounts[name] = fresh
             fresh.blobs.clock = self.context.clock
+            fresh.sweep()
         return found
 
     async def blob(self, request: Request) -> Response:
@@ -148,6 +149,7 @@ def failure(request: Request, error: Exception) -> Response:
     if isinstance(error, KyaniteError):
         code, message = error.error_code, error.message if not error.cure else f"{error.message} {error.cure}"
         status = status_of(code, error.status)
+    headers |= getattr(error, "headers", {})
     extra = ""
     if isinstance(error, AccessRefused):
         status = error.http_status
