@@ -39,8 +39,6 @@ def test_the_older_client_runs_a_hundred_tasks(tmp_path):
         "range": "two",
         "size": "2",
         "files": [
-            "fileuploaderr.txt",
-            "fileuploadout.txt",
             "stderr.txt",
             "stdout.txt",
             "wd",

@@ -13,13 +13,16 @@ from kyanite.batch.model import Account, check_identifier
 from kyanite.batch.service_base import ServiceBase
 
 _KEYS = ("primary", "secondary")
-# one honest entry: tasks run on this machine, whatever image a pool asks for
-_LOCAL_IMAGE = {
-    "imageReference": {"publisher": "kyanite", "offer": "local", "sku": "host", "version": "latest"},
-    "verificationType": "unverified",
-    "osType": "linux",
-    "capabilities": [],
-}
+# images that clients choose from; a pool that names one of them, or any other, is made of this machine
+_IMAGES = (
+    ("kyanite", "local", "host", "batch.node.kyanite"),
+    ("canonical", "ubuntu-24_04-lts", "server", "batch.node.ubuntu 24.04"),
+    ("canonical", "0001-com-ubuntu-server-jammy", "22_04-lts", "batch.node.ubuntu 22.04"),
+    ("canonical", "0001-com-ubuntu-server-focal", "20_04-lts", "batch.node.ubuntu 20.04"),
+    ("canonical", "ubuntuserver", "18.04-lts", "batch.node.ubuntu 18.04"),
+    ("debian", "debian-12", "12", "batch.node.debian 12"),
+    ("almalinux", "almalinux-x86_64", "9-gen2", "batch.node.el 9"),
+)
 
 
 class AccountService(ServiceBase):
@@ -68,10 +71,18 @@ class AccountService(ServiceBase):
         }
 
     def supported_images(self, account: str) -> list[Mapping[str, Any]]:
-        """The node agents under which pools are known; each runs on this machine's own system."""
+        """Linux images by the names that clients know; pools of each run on this machine's own system."""
         self.account(account)
-        agents = ("batch.node.kyanite", "batch.node.ubuntu 22.04", "batch.node.ubuntu 24.04", "batch.node.debian 12")
-        return [{"nodeAgentSKUId": agent, **_LOCAL_IMAGE} for agent in agents]
+        return [
+            {
+                "nodeAgentSKUId": agent,
+                "imageReference": {"publisher": publisher, "offer": offer, "sku": sku, "version": "latest"},
+                "osType": "linux",
+                "verificationType": "verified",
+                "capabilities": [],
+            }
+            for publisher, offer, sku, agent in _IMAGES
+        ]
 
     def usage(self, account: str) -> list[Mapping[str, Any]]:
         """Pool usage metrics: none are kept."""
