@@ -154,7 +154,7 @@ class Agent:
         if client is None:
             return
         try:
-            self._flush(client)
+            self._tell_rest(client)
             piece = client.connection.recv(1 << 20)
         except BlockingIOError:
             return
@@ -185,10 +185,13 @@ class Agent:
 
     def _tell(self, client: Client, message: dict[str, Any]) -> None:
         client.unsent += json.dumps(message).encode() + b"\n"
+        self._tell_rest(client)
+
+    def _tell_rest(self, client: Client) -> None:
         try:
             self._flush(client)
         except OSError:
-            self._drop(client)
+            client.unsent.clear()  # it hung up, perhaps after an order that is still to be read
 
     def _flush(self, client: Client) -> None:
         while client.unsent:

@@ -223,16 +223,20 @@ def end_agent(folder: Path, seconds: float = 5.0) -> None:
     """End a node's agent with everything it runs: when told it ends by itself, after `seconds` by force."""
     who = processes.read_small_json(str(folder / "agent.json"))
     link = open_socket(folder)
-    if link is not None:
-        with link, contextlib.suppress(OSError):
-            link.sendall(b'{"do": "end"}\n')
-    if who is None:
-        return
+    with link or contextlib.nullcontext():
+        if link is not None:
+            with contextlib.suppress(OSError):
+                link.sendall(b'{"do": "end"}\n')
+        if who is not None and not _is_over(who, seconds):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(who["pid"], signal.SIGKILL)
+            _is_over(who, _START_SECONDS)
+
+
+def _is_over(who: dict[str, Any], seconds: float) -> bool:
     until = time.monotonic() + seconds
-    while processes.is_alive(who) and time.monotonic() < until:
-        time.sleep(0.002)
-    if processes.is_alive(who):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(who["pid"], signal.SIGKILL)
     while processes.is_alive(who):
+        if time.monotonic() >= until:
+            return False
         time.sleep(0.002)
+    return True
