@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kyanite.runtime.workspace import open_workspace
+from kyanite.storage import events
 from server_kit import LiveServer, live_server
 from storage_client import Answer, StorageClient
 
@@ -169,6 +170,20 @@ def test_create_only_when_there_is_nothing(lake: StorageClient) -> None:
     assert lake.send("PUT", "/data/d", "resource=directory", if_none_match="*").code == "PathAlreadyExists"
     assert lake.send("PUT", "/data/d", "resource=file").code == "PathConflict"
     assert read(lake, "f") == b"abc"
+
+
+def test_an_event_is_told_when_the_file_is_closed(lake: StorageClient, server: LiveServer) -> None:
+    events.listen(folder_of(server))
+    try:
+        lake.send("PUT", "/data/f", "resource=file")
+        lake.send("PATCH", "/data/f", "action=append&position=0&flush=true", b"abc")
+        assert events.noted(folder_of(server)) == []
+        lake.send("PATCH", "/data/f", "action=flush&position=3&close=true")
+        assert [(note.kind, note.container, note.paths) for note in events.noted(folder_of(server))] == [
+            ("created", "data", ("f",))
+        ]
+    finally:
+        events.stop_listening(folder_of(server))
 
 
 # ---- reading

@@ -162,15 +162,19 @@ class BlobStore:
         conditions: Conditions = NO_CONDITIONS,
         *,
         blocks: list[tuple[str, int]] | None = None,
+        quietly: bool = False,
     ) -> Blob:
-        """Make a staged file the blob of this path at once; folders on the way are made. None: derived properties."""
+        """Make a staged file the blob of this path at once; folders on the way are made. None: derived properties.
+
+        `quietly`: no storage event is told of it.
+        """
         path = self.spell(path)
         if not path:
             raise StorageError("A blob needs a name.", where=self.where(container), code="InvalidUri")
         with self.errors(container, path):
             for attempt in range(_ATTEMPTS):
                 try:
-                    return self._publish(staged, container, path, properties, conditions, blocks)
+                    return self._publish(staged, container, path, properties, conditions, blocks, quietly)
                 except FileNotFoundError:  # somebody removed the last other blob of the folder, and the folder
                     if self.hierarchical or attempt == _ATTEMPTS - 1:
                         raise
@@ -184,6 +188,7 @@ class BlobStore:
         properties: Properties | None,
         conditions: Conditions,
         blocks: list[tuple[str, int]] | None,
+        quietly: bool,
     ) -> Blob:
         records = self.records(container)
         with self.parent_made(container, path) as (folder, name):
@@ -200,7 +205,7 @@ class BlobStore:
                 if blocks:
                     records.put_blocks(key, blocks)
                 try:
-                    with announced(self.folder, CREATED, container, [path]):
+                    with contextlib.nullcontext() if quietly else announced(self.folder, CREATED, container, [path]):
                         os.rename(staged.path, found[0] if found else self._free(folder, name), dst_dir_fd=folder)
                 except BaseException:
                     records.drop(key)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from kyanite.server.storage.dfs_wire import (
 )
 from kyanite.storage.appends import Appends, Moved, Piece
 from kyanite.storage.conditions import Conditions
+from kyanite.storage.events import CREATED, announced
 from kyanite.storage.properties import Blob, Properties
 from kyanite.storage.staged import Beside, copy_range
 
@@ -152,12 +154,14 @@ def _flush_version(call: Call, blob: Blob, position: int) -> Blob:
         md5 = request.headers.get("x-ms-content-md5", "")
         return replace(before, **given, content_md5=md5, created_ns=before.created_ns or blob.modified_ns)
 
-    with appends.flushing(blob.size, position, keep_rest=keep_rest) as staged:
+    closing = announced(store.folder, CREATED, blob.container, [blob.path]) if flag(request, "close") else nullcontext()
+    with appends.flushing(blob.size, position, keep_rest=keep_rest) as staged, closing:
         if staged is None:
             new = store.change(blob.container, blob.path, changed, wanted)
         else:
             _fill(call, staged, blob.size)
-            new = store.publish(Beside(str(staged)), blob.container, blob.path, changed(blob.properties), wanted)
+            place = (blob.container, blob.path)
+            new = store.publish(Beside(str(staged)), *place, changed(blob.properties), wanted, quietly=True)
     if keep_rest:
         appends.move(appends_key(new))
     return new

@@ -20,13 +20,18 @@ from kyanite.storage.properties import PLAIN, Blob, Properties
 
 
 async def create_file(call: Call) -> Response:
-    """Make an empty file, in place of one that is there unless a condition forbids it."""
+    """Make an empty file, in place of one that is there unless a condition forbids it.
+
+    No event is told of it: as in Azure, that is for the flush that closes the file (FlushWithClose).
+    """
     _require_new(call)
 
     def make() -> Blob:
         properties = _new_properties(call, is_folder=False)
         with call.store.stage() as staged:
-            return call.store.publish(staged, call.filesystem, call.path, properties, conditions(call.request))
+            return call.store.publish(
+                staged, call.filesystem, call.path, properties, conditions(call.request), quietly=True
+            )
 
     made = await asyncio.to_thread(make)
     return await _created(call, made)
