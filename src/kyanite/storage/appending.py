@@ -68,7 +68,11 @@ def _check(blob: Blob, size: int, limits: AppendLimits) -> None:
     if blob.is_folder or blob.properties.blob_type != APPEND_BLOB:
         raise StorageError("The blob type is invalid for this operation.", code="InvalidBlobType")
     if blob.properties.sealed:
-        raise StorageError("The specified blob is sealed and its contents can't be modified.", code="BlobIsSealed")
+        raise StorageError(
+            "The specified blob is sealed, and its contents can't be modified unless the blob is re-created"
+            " after a delete.",
+            code="BlobIsSealed",
+        )
     if limits.at is not None and limits.at != blob.size:
         raise StorageError("The append position condition is not met.", code="AppendPositionConditionNotMet")
     if limits.most is not None and blob.size + size > limits.most:

@@ -7,7 +7,6 @@ _STATUS: dict[int, tuple[str, ...]] = {
     400: (
         "BadRequest",
         "BlockListTooLong",
-        "CannotVerifyCopySource",
         "InvalidBlobOrBlock",
         "InvalidBlockId",
         "InvalidBlockList",
@@ -46,7 +45,7 @@ _STATUS: dict[int, tuple[str, ...]] = {
         "AuthorizationResourceTypeMismatch",
         "AuthorizationServiceMismatch",
         "InsufficientAccountPermissions",
-        "CannotReadCopySource",
+        "CannotVerifyCopySource",
     ),
     404: (
         "BlobNotFound",

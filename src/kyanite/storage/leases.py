@@ -41,7 +41,7 @@ def check_write(lease: Lease | None, given: str | None, now: datetime, kind: str
             raise _failed(
                 "LeaseIdMissing", f"There is currently a lease on the {kind.lower()} and no lease ID was given."
             )
-        if given.lower() != lease.id.lower():
+        if not same_id(given, lease.id):
             raise _mismatch(kind)
         return
     check_read(lease, given, now, kind)
@@ -53,7 +53,7 @@ def check_read(lease: Lease | None, given: str | None, now: datetime, kind: str 
         return
     if lease is None:
         raise _failed(f"LeaseNotPresentWith{kind}Operation", f"There is currently no lease on the {kind.lower()}.")
-    if given.lower() != lease.id.lower():
+    if not same_id(given, lease.id):
         raise _mismatch(kind)
     if not lease.is_active(now):
         raise _failed("LeaseLost", "A lease ID was specified, but the lease has expired.")
@@ -64,7 +64,7 @@ def acquire(lease: Lease | None, seconds: int, proposed: str | None, now: dateti
     if seconds != -1 and not 15 <= seconds <= 60:
         raise _failed("InvalidHeaderValue", "A lease lasts 15 to 60 seconds, or -1 for ever.")
     state = state_of(lease, now)
-    same = lease is not None and proposed is not None and proposed.lower() == lease.id.lower()
+    same = lease is not None and proposed is not None and same_id(proposed, lease.id)
     if state == "leased" and not same:
         raise _failed("LeaseAlreadyPresent", "There is already a lease present.")
     if state == "breaking":
@@ -84,7 +84,7 @@ def renew(lease: Lease | None, given: str, now: datetime) -> Lease:
 
 def change(lease: Lease | None, given: str, proposed: str, now: datetime) -> Lease:
     """The lease under another id."""
-    if lease is not None and lease.state(now) == "leased" and proposed.lower() == lease.id.lower():
+    if lease is not None and lease.state(now) == "leased" and same_id(proposed, lease.id):
         return lease
     held = _held(lease, given)
     state = held.state(now)
@@ -106,20 +106,13 @@ def break_lease(lease: Lease | None, period: int | None, now: datetime) -> tuple
         raise _failed("LeaseNotPresentWithLeaseOperation", "There is currently no lease.")
     if period is not None and not 0 <= period <= 60:
         raise _failed("InvalidHeaderValue", "A lease is broken within 0 to 60 seconds.")
-    state = lease.state(now)
-    if state in ("broken", "expired"):
+    if lease.state(now) in ("broken", "expired"):
         return replace(lease, breaks_at=lease.breaks_at or now), 0
-    left = _seconds_left(lease, now)
-    seconds = min(left, period) if period is not None and left is not None else (period if left is None else left)
-    at = now + timedelta(seconds=seconds or 0)
-    if lease.breaks_at is not None:
-        at = min(at, lease.breaks_at)
+    ends = [end for end in (lease.expires, lease.breaks_at) if end is not None]
+    if period is not None:
+        ends.append(now + timedelta(seconds=period))
+    at = min(ends, default=now)
     return replace(lease, breaks_at=at), max(0, round((at - now).total_seconds()))
-
-
-def _seconds_left(lease: Lease, now: datetime) -> int | None:
-    end = lease.breaks_at or lease.expires
-    return None if end is None else max(0, round((end - now).total_seconds()))
 
 
 def _end(seconds: int, now: datetime) -> datetime | None:
@@ -129,16 +122,22 @@ def _end(seconds: int, now: datetime) -> datetime | None:
 def _held(lease: Lease | None, given: str) -> Lease:
     if lease is None:
         raise _failed("LeaseNotPresentWithLeaseOperation", "There is currently no lease.")
-    if given.lower() != lease.id.lower():
+    if not same_id(given, lease.id):
         raise _failed("LeaseIdMismatchWithLeaseOperation", "The lease ID given does not match the lease's.")
     return lease
 
 
 def _checked(text: str) -> str:
     try:
-        return str(uuid.UUID(text))
+        uuid.UUID(text)
     except ValueError as problem:
         raise _failed("InvalidHeaderValue", "A lease ID is a GUID.") from problem
+    return text
+
+
+def same_id(one: str, other: str) -> bool:
+    """Whether two lease IDs are the same GUID, however written."""
+    return one.strip("{}").replace("-", "").lower() == other.strip("{}").replace("-", "").lower()
 
 
 def _mismatch(kind: str) -> StorageError:

@@ -9,10 +9,12 @@ from typing import BinaryIO, cast
 
 def range_file(size: int, read_at: Callable[[int, int], bytes], buffer_bytes: int) -> BinaryIO:
     """A read-only binary file of `size` bytes whose ranges come from `read_at(position, length)`."""
-    return cast(BinaryIO, io.BufferedReader(_RangeReader(size, read_at), buffer_bytes))
+    return cast(BinaryIO, io.BufferedReader(RangeReader(size, read_at), buffer_bytes))
 
 
-class _RangeReader(io.RawIOBase):
+class RangeReader(io.RawIOBase):
+    """The unbuffered file below: every read asks `read_at`."""
+
     def __init__(self, size: int, read_at: Callable[[int, int], bytes]) -> None:
         self._size = size
         self._read_at = read_at

@@ -13,17 +13,17 @@ from kyanite.limits import BATCH_BYTES, BATCH_REQUESTS
 from kyanite.server.http import Query, Request, Response
 from kyanite.server.storage.call import Call
 
-_BOUNDARY = re.compile(r'boundary="?([^";]+)"?', re.IGNORECASE)
+_BOUNDARY = re.compile(r'boundary\s*=\s*"?([^";]*)"?', re.IGNORECASE)
 
 
 async def run(call: Call) -> Response:
     """The answers to all parts, in their order."""
     call.authority.authorise(call.request, call.account)
-    match = _BOUNDARY.search(call.header("content-type"))
-    if match is None:
-        raise UserError("A batch is a multipart/mixed body with a boundary.", code="InvalidHeaderValue")
+    found = [text.strip() for text in _BOUNDARY.findall(call.header("content-type"))]
+    if len(found) != 1 or not found[0]:
+        raise UserError("A batch is a multipart/mixed body with one boundary.", code="InvalidHeaderValue")
     body = await call.request.body(BATCH_BYTES)
-    parts = _parts(body, match[1].encode("latin-1"))
+    parts = _parts(body, found[0].encode("latin-1"))
     if not 1 <= len(parts) <= BATCH_REQUESTS:
         raise UserError(f"A batch has 1 to {BATCH_REQUESTS} requests.", code="InvalidInput")
     boundary = f"batchresponse_{uuid.uuid4()}"
@@ -65,9 +65,10 @@ def _request(call: Call, text: bytes) -> Request:
     method, target, _ = words
     raw_path, _, query = target.partition("?")
     own = call.request
-    request = Request(
-        method, own.scheme, own.host, own.port, raw_path, Query(query), _headers(lines[1:]), own.client, _nothing
-    )
+    headers = _headers(lines[1:])
+    if headers.get("content-length") == "0":  # a part has no version of its own, and today's signatures leave it out
+        del headers["content-length"]
+    request = Request(method, own.scheme, own.host, own.port, raw_path, Query(query), headers, own.client, _nothing)
     request.account, request.rest, request.host_style = call.account.name, raw_path, own.host_style
     mounted = f"/{call.account.name}/"
     if not own.host_style and raw_path.startswith(mounted):

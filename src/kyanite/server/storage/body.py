@@ -28,7 +28,7 @@ class Checksum:
 
 
 async def receive(call: Call, staged: Staged, most: int, *checks: str) -> Checksum:
-    """Write the body to a staged file. `checks` are the headers whose MD5 it must have, besides Content-MD5.
+    """Write the body to a staged file. `checks` are headers whose MD5 it must have, before Content-MD5's.
 
     StorageError `MissingContentLengthHeader`, `RequestBodyTooLarge`, `InvalidMd5`, `Md5Mismatch`, `DiskFull`.
     """
@@ -37,7 +37,7 @@ async def receive(call: Call, staged: Staged, most: int, *checks: str) -> Checks
         raise StorageError("The request has no Content-Length.", code="MissingContentLengthHeader")
     if length > most:
         raise too_large(most)
-    names = [name for name in ("content-md5", *checks) if call.header(name)]
+    names = [name for name in (*checks, "content-md5") if call.header(name)][:1]
     wanted = {read_md5(call.header(name), name) for name in names}
     digest = hashlib.md5(usedforsecurity=False) if wanted or length <= MD5_ALWAYS_BYTES else None
     with disk_errors(call.store.where(call.container, call.path)):

@@ -93,6 +93,9 @@ async def delete(call: Call) -> Response:
         return Response(202, {"x-ms-delete-type-permanent": "true"})
     if call.option("deletetype"):
         raise StorageError("Deleted blobs are not kept.", code="UnsupportedQueryParameter")
-    call.store.delete(call.container, call.path, read_conditions(call.request.headers))
+    conditions = read_conditions(call.request.headers)
+    if conditions.if_none_match == "*":  # asks for nothing that a deletion could break
+        conditions = replace(conditions, if_none_match=None)
+    call.store.delete(call.container, call.path, conditions)
     blocks.drop(call.store, call.container, call.path)
     return Response(202, {"x-ms-delete-type-permanent": "true"})

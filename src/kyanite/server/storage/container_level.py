@@ -18,8 +18,13 @@ _POLICIES = 5
 
 async def create(call: Call) -> Response:
     """Create Container."""
+    metadata = read_metadata(call.request.headers)
     _refuse_public(call)
-    made = await call.in_thread(containers.create, call.store, call.container, read_metadata(call.request.headers))
+    if not 3 <= len(call.container) <= 63 and not call.container.startswith("$"):
+        raise UserError(
+            "The specified resource name length is not within the permissible limits.", code="OutOfRangeInput"
+        )
+    made = await call.in_thread(containers.create, call.store, call.container, metadata)
     return changed(made.etag, made.modified, 201)
 
 

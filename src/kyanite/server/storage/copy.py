@@ -30,6 +30,11 @@ async def copy(call: Call) -> Response:
 
 
 def _copied(call: Call, source: Properties, metadata: dict[str, str], copy_id: str) -> Properties:
+    tags = read_tags_header(call.header("x-ms-tags"))
+    if call.header("x-ms-copy-source-tag-option").upper() == "COPY":
+        if tags:
+            raise StorageError("Tags are given and asked to be copied.", code="InvalidInput")
+        tags = dict(source.tags)
     told = {
         "id": copy_id,
         "status": "success",
@@ -39,7 +44,7 @@ def _copied(call: Call, source: Properties, metadata: dict[str, str], copy_id: s
     return replace(
         source,
         metadata=metadata or source.metadata,
-        tags=read_tags_header(call.header("x-ms-tags")),
+        tags=tags,
         tier=read_tier(call.header("x-ms-access-tier")) or source.tier,
         copy=told,
         sealed=call.header("x-ms-seal-blob").lower() == "true",

@@ -124,13 +124,13 @@ def _read_own(
             staged.add(fd, first, length)
     finally:
         os.close(fd)
-    return Source("", replace(blob.properties, access={}, copy={}, tags={}, created_ns=0))
+    return Source("", replace(blob.properties, access={}, copy={}, created_ns=0))
 
 
 def _check_source(call: Call, blob: Blob) -> None:
     if blob.is_folder:
         raise StorageError("The source is a folder.", code="InvalidSourceUri")
-    if blob.properties.tier == "Archive":
+    if blob.properties.tier == "Archive" and not call.header("x-ms-access-tier"):
         raise StorageError("The source is archived; set another tier first.", code="BlobArchived")
     conditions = read_conditions(call.request.headers, "x-ms-source-", "x-ms-source-lease-id")
     try:

@@ -26,6 +26,14 @@ _MD5_RANGE_BYTES = 4 * 1024 * 1024
 _NOW = getattr(os, "RWF_NOWAIT", 0)
 
 
+class RangeRefused(StorageError):
+    """A range beyond the end; `headers` tell the size."""
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message, code="InvalidRange")
+        self.headers = {"content-range": f"bytes */{size}"}
+
+
 async def run(call: Call) -> Response:
     """Get Blob, all of it or a range."""
     fd, blob = call.store.open(call.container, call.path)
@@ -71,6 +79,8 @@ async def metadata(call: Call) -> Response:
 def check(call: Call, blob: Blob) -> None:
     """Conditions of a read, and a lease id if one was given."""
     conditions = read_conditions(call.request.headers)
+    if conditions.if_none_match == "*":
+        raise StorageError("If-None-Match: * makes no sense for a read.", code="UnsupportedHeader")
     conditions.check(blob.etag, blob.modified, reading=True)
     if conditions.lease_id is not None:
         leases.check_read(call.store.lease_of(blob), conditions.lease_id, call.now)
@@ -106,12 +116,10 @@ def _more(call: Call, blob: Blob) -> dict[str, str]:
     found = {}
     if properties.blob_type == APPEND_BLOB:
         found["x-ms-blob-committed-block-count"] = str(properties.blocks)
-        if properties.sealed:
-            found["x-ms-blob-sealed"] = "true"
+        found["x-ms-blob-sealed"] = str(properties.sealed).lower()
     else:
         found["x-ms-access-tier"] = properties.tier or "Hot"
-        if not properties.tier:
-            found["x-ms-access-tier-inferred"] = "true"
+        found["x-ms-access-tier-inferred"] = str(not properties.tier).lower()
     if properties.tags:
         found["x-ms-tag-count"] = str(len(properties.tags))
     for name, value in properties.copy.items():
@@ -124,9 +132,14 @@ def _more(call: Call, blob: Blob) -> dict[str, str]:
 def _ranged(call: Call, blob: Blob) -> tuple[int, int, Response]:
     headers = describe(call, blob)
     text = call.header("x-ms-range") or call.header("range")
-    found = read_range(text, blob.size) if text else None
+    try:
+        found = read_range(text, blob.size) if text else None
+    except StorageError as problem:
+        raise RangeRefused(problem.message, blob.size) from problem
     if found is None:
         headers["content-length"] = str(blob.size)
+        if "content-md5" in headers:
+            headers["x-ms-blob-content-md5"] = headers["content-md5"]
         return 0, blob.size, Response(200, headers)
     first, length = found
     headers["content-length"] = str(length)
@@ -154,7 +167,7 @@ async def read(fd: int, first: int, length: int) -> bytes:
         buffer = bytearray(length)
         try:
             if os.preadv(fd, [buffer], first, _NOW) == length:
-                return bytes(buffer) if length < 65_536 else buffer  # type: ignore[return-value]
+                return bytes(buffer)
         except OSError:
             pass  # not in memory, or a file system without that question
     return await asyncio.to_thread(os.pread, fd, length, first)

@@ -93,8 +93,6 @@ def read_properties(headers: Mapping[str, str], *, plain: bool = False) -> dict[
         for name, field in _ANSWER_HEADERS:
             if name in headers and name != "content-md5":
                 found.setdefault(field, headers[name])
-    if found.get("content_md5"):
-        read_md5(found["content_md5"], "x-ms-blob-content-md5")
     return found
 
 

@@ -16,12 +16,13 @@ def write_marker(name: str) -> str:
 
 
 def read_marker(marker: str) -> str:
-    """The name a page begins after; empty for the first page. UserError `OutOfRangeQueryParameterValue`."""
-    if not marker:
-        return ""
+    """The name a page begins after; empty for the first page. A bare name is taken as it is.
+
+    UserError `OutOfRangeQueryParameterValue` for a marker that was changed on its way.
+    """
+    if not marker.startswith(_FORM):
+        return marker
     try:
-        if not marker.startswith(_FORM):
-            raise ValueError
         return base64.b64decode(marker[len(_FORM) :], altchars=b"-_", validate=True).decode("utf-8")
     except (ValueError, binascii.Error) as problem:
         raise UserError("The marker is not one that was given out.", code="OutOfRangeQueryParameterValue") from problem

@@ -1,0 +1,371 @@
+"""The storage endpoint beside the official emulator and beside the least that any Python server could do.
+
+    python bench/storage.py [--megabytes 128] [--small 1000] [--list 5000] [--clients obstore,sdk] [--servers ...] [--json]
+
+Servers: ours (`kyanite`, signatures checked, properties kept), Azurite (npm, fetched once into bench/.venv/azurite; fresh
+folder, fresh containers) and `floor`, a bare ASGI app that checks and keeps nothing but the bytes, on the same uvicorn.
+Clients: obstore (fast: shows the server) and azure-storage-blob (what people use; about 450 MB/s and 550 operations/s is
+all it can). Each client is a process of its own; every byte read is compared with what was written, and every listing
+with the names that were put, before a figure is told. Servers take turns within each round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+BENCH = Path(__file__).resolve().parent
+AZURITE = BENCH / ".venv" / "azurite"
+AZURITE_VERSION = "3.35.0"
+ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # the emulator's own
+LINES = (
+    "PUT large, MB/s",
+    "GET large, MB/s",
+    "PUT 4 KB, 1 thread, ops/s",
+    "PUT 4 KB, 8 threads, ops/s",
+    "GET 4 KB, 1 thread, ops/s",
+    "GET 4 KB, 8 threads, ops/s",
+    "list, ms",
+)
+SERVERS = ("kyanite", "azurite", "floor")
+
+
+# ---- servers
+
+
+def serve_kyanite(home: Path, port: int) -> None:
+    from kyanite.runtime.workspace import open_workspace
+    from kyanite.server.app import Application
+    from kyanite.server.context import ServerContext
+    from kyanite.server.listener import Endpoint, Listener, bind
+
+    workspace = open_workspace(home, create=True)
+    workspace.vault.put(f"storage/{ACCOUNT}/key1", KEY)
+    workspace.accounts.create(ACCOUNT, hierarchical=os.environ.get("KYANITE_BENCH_FLAT") is None)
+    with Listener(Application(ServerContext(workspace)), [Endpoint(bind(port))]):
+        signal.pause()
+
+
+def serve_floor(folder: Path, port: int) -> None:
+    """Bytes to files and back, names to XML: no signature, no condition, no property."""
+    import uvicorn
+
+    blocks: dict[str, list[tuple[str, Path]]] = {}
+
+    async def body(receive: Any, path: Path) -> None:
+        with path.open("wb", buffering=0) as file:
+            more = True
+            while more:
+                message = await receive()
+                file.write(message.get("body", b""))
+                more = message.get("more_body", False)
+
+    async def reply(send: Any, status: int, headers: dict[str, str], data: bytes = b"") -> None:
+        headers.setdefault("content-length", str(len(data)))
+        raw = [(k.encode(), v.encode()) for k, v in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": data})
+
+    known = {"etag": '"0x1"', "last-modified": "Sun, 22 Nov 2026 00:00:00 GMT"}
+
+    async def put(path: str, query: str, receive: Any, send: Any) -> None:
+        file = folder / path.replace("/", "!")
+        if "comp=block&" in f"{query}&":
+            part = file.with_name(f"{file.name}.{len(blocks.setdefault(path, []))}")
+            blocks[path].append((query, part))
+            await body(receive, part)
+        elif "comp=blocklist" in query:
+            await body(receive, folder / "list")
+            with file.open("wb", buffering=0) as out:
+                for _, part in sorted(blocks.pop(path, [])):
+                    with part.open("rb") as piece:
+                        while os.copy_file_range(piece.fileno(), out.fileno(), 1 << 30):
+                            pass
+                    part.unlink()
+        elif "restype=container" not in query:
+            beside = folder / f"new-{time.monotonic_ns()}"
+            await body(receive, beside)
+            beside.replace(file)
+        await reply(send, 201, dict(known))
+
+    async def get(path: str, query: str, headers: dict[bytes, bytes], send: Any) -> None:
+        if "comp=list" in query:
+            await reply(send, 200, {"content-type": "application/xml"}, listing(query))
+            return
+        with (folder / path.replace("/", "!")).open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            wanted = (headers.get(b"x-ms-range") or headers.get(b"range", b"")).decode()
+            first, last = 0, size - 1
+            if wanted:
+                low, _, high = wanted.removeprefix("bytes=").partition("-")
+                first, last = int(low), min(int(high or last), last)
+            told = {**known, "content-length": str(last - first + 1), "content-range": f"bytes {first}-{last}/{size}"}
+            raw = [(k.encode(), v.encode()) for k, v in told.items()]
+            await send({"type": "http.response.start", "status": 206 if wanted else 200, "headers": raw})
+            while first <= last:
+                piece = os.pread(file.fileno(), min(1 << 20, last - first + 1), first)
+                first += len(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+    def listing(query: str) -> bytes:
+        items = []
+        names = sorted(name for name in os.listdir(folder) if name.startswith("box!s!"))
+        for name in names:
+            size = (folder / name).stat().st_size
+            items.append(
+                f"<Blob><Name>{name[4:].replace('!', '/')}</Name><Properties><Last-Modified>"
+                "Sun, 22 Nov 2026 00:00:00 GMT</Last-Modified><Etag>0x1</Etag>"
+                f"<Content-Length>{size}</Content-Length><Content-Type>a/b</Content-Type><BlobType>BlockBlob</BlobType></Properties></Blob>"
+            )
+        text = f'<?xml version="1.0"?><EnumerationResults><Blobs>{"".join(items)}</Blobs><NextMarker/></EnumerationResults>'
+        return text.encode()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        path = scope["path"].removeprefix(f"/{ACCOUNT}/")
+        query = scope["query_string"].decode()
+        if scope["method"] == "PUT":
+            await put(path, query, receive, send)
+        else:
+            await get(path, query, dict(scope["headers"]), send)
+
+    uvicorn.run(application, port=port, http="httptools", loop="uvloop", log_level="error", lifespan="off")
+
+
+def azurite_program() -> Path:
+    """Azurite's own program, installed on first use."""
+    program = AZURITE / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    if not program.exists():
+        AZURITE.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(AZURITE)]
+        subprocess.run([*command, f"azurite@{AZURITE_VERSION}"], check=True, stdout=sys.stderr)
+    return program
+
+
+@contextlib.contextmanager
+def running(name: str) -> Iterator[tuple[str, int]]:
+    """A fresh server; its address and process id."""
+    folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=BENCH / ".venv"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    if name == "azurite":
+        command = ["node", str(azurite_program()), "--location", str(folder), "--blobPort", str(port)]
+        command += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+    else:
+        command = [sys.executable, __file__, "serve", name, str(folder / "data"), str(port)]
+    (folder / "data").mkdir()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/{ACCOUNT}", process.pid
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory the server has had."""
+    for line in Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1000
+    return 0.0
+
+
+# ---- clients, each in a process of its own
+
+
+class Obstore:
+    """obstore: 8 MB parts, 4 at once."""
+
+    def __init__(self, url: str) -> None:
+        from obstore.store import AzureStore
+
+        self.store = AzureStore(
+            "box",
+            account_name=ACCOUNT,
+            account_key=KEY,
+            endpoint=url,
+            client_options={"allow_http": True, "timeout": "120s"},
+        )
+
+    def put_large(self, name: str, data: bytes) -> None:
+        import obstore
+
+        obstore.put(self.store, name, data, chunk_size=8 * 1024 * 1024, max_concurrency=4, use_multipart=True)
+
+    def put(self, name: str, data: bytes) -> None:
+        import obstore
+
+        obstore.put(self.store, name, data, use_multipart=False)
+
+    def get(self, name: str) -> bytes:
+        import obstore
+
+        return memoryview(obstore.get(self.store, name).bytes())
+
+    def names(self) -> list[str]:
+        import obstore
+
+        return [entry["path"] for page in obstore.list(self.store, prefix="s", chunk_size=5000) for entry in page]
+
+
+class Sdk:
+    """azure-storage-blob: defaults, max_concurrency 4 for large uploads."""
+
+    def __init__(self, url: str) -> None:
+        from azure.storage.blob import BlobServiceClient
+
+        self.service = BlobServiceClient(url, credential={"account_name": ACCOUNT, "account_key": KEY})
+        self.box = self.service.get_container_client("box")
+
+    def put_large(self, name: str, data: bytes) -> None:
+        self.box.upload_blob(name, data, overwrite=True, max_concurrency=4)
+
+    def put(self, name: str, data: bytes) -> None:
+        self.box.upload_blob(name, data, overwrite=True)
+
+    def get(self, name: str) -> bytes:
+        return self.box.download_blob(name).readall()
+
+    def names(self) -> list[str]:
+        return [blob.name for blob in self.box.list_blobs(name_starts_with="s/")]
+
+
+CLIENTS: dict[str, Any] = {"obstore": Obstore, "sdk": Sdk}
+
+
+def measure(client: str, url: str, megabytes: int, small: int, count: int) -> dict[str, float]:
+    """One client's figures on a server whose container is new."""
+    store = CLIENTS[client](url)
+    large = os.urandom(1 << 20) * megabytes
+    digest = hashlib.sha256(large).digest()
+    found: dict[str, list[float]] = {line: [] for line in LINES}
+    for number in range(3):
+        began = time.perf_counter()
+        store.put_large(f"large-{number}", large)
+        found[LINES[0]].append(megabytes / (time.perf_counter() - began))
+    for number in range(3):
+        began = time.perf_counter()
+        data = store.get(f"large-{number}")
+        found[LINES[1]].append(megabytes / (time.perf_counter() - began))
+        if hashlib.sha256(data).digest() != digest:
+            raise SystemExit(f"{client}: what was read is not what was written")
+        del data
+    names = [f"s/{number:06}" for number in range(max(count, 2 * small))]
+    bodies = {name: hashlib.sha256(name.encode()).digest() * 128 for name in names}
+    first, second = names[:small], names[small : 2 * small]
+    found[LINES[2]].append(rate(lambda name: store.put(name, bodies[name]), first, 1))
+    found[LINES[3]].append(rate(lambda name: store.put(name, bodies[name]), second, 8))
+
+    def read(name: str) -> None:
+        if bytes(store.get(name)) != bodies[name]:
+            raise SystemExit(f"{client}: {name} is not what was written")
+
+    found[LINES[4]].append(rate(read, first, 1))
+    found[LINES[5]].append(rate(read, second, 8))
+    rate(lambda name: store.put(name, bodies[name]), names[2 * small :], 8)
+    for _ in range(3):
+        began = time.perf_counter()
+        listed = store.names()
+        found[LINES[6]].append(1000 * (time.perf_counter() - began))
+        if sorted(listed) != names:
+            raise SystemExit(f"{client}: the listing has {len(listed)} names, not {len(names)}")
+    return {line: statistics.median(values) for line, values in found.items()}
+
+
+def rate(operation: Any, names: list[str], threads: int) -> float:
+    """Operations a second."""
+    if not names:
+        return 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda _: None, range(threads)))
+        began = time.perf_counter()
+        list(pool.map(operation, names))
+        return len(names) / (time.perf_counter() - began)
+
+
+def make_container(url: str) -> None:
+    """The container, by the SDK: every server here can do it."""
+    from azure.storage.blob import BlobServiceClient
+
+    BlobServiceClient(url, credential={"account_name": ACCOUNT, "account_key": KEY}).create_container("box")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--megabytes", type=int, default=128)
+    parser.add_argument("--small", type=int, default=1000)
+    parser.add_argument("--list", type=int, default=5000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--clients", default="obstore,sdk")
+    parser.add_argument("--servers", default=",".join(SERVERS))
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rounds: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for number in range(options.runs):
+        servers = options.servers.split(",")
+        for server in servers[number % len(servers) :] + servers[: number % len(servers)]:
+            for client in options.clients.split(","):
+                with running(server) as (url, pid):
+                    make_container(url)
+                    sizes = [str(options.megabytes), str(options.small), str(options.list)]
+                    command = [sys.executable, __file__, "client", client, url, *sizes]
+                    out = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+                    figures = {**json.loads(out), "server, peak MB": peak_mb(pid)}
+                    rounds.setdefault((server, client), []).append(figures)
+                    print(server, client, {k: round(v, 1) for k, v in figures.items()}, file=sys.stderr, flush=True)
+    report(options, rounds)
+
+
+def report(options: Any, rounds: dict[tuple[str, str], list[dict[str, float]]]) -> None:
+    """A table of medians, and how many times better ours is."""
+    if options.json:
+        print(json.dumps({f"{server}/{client}": runs for (server, client), runs in rounds.items()}))
+        return
+    import measure as tables
+
+    print(f"{tables.machine()}; {options.megabytes} MB large, {options.list} names, {options.runs} runs\n")
+    for client in options.clients.split(","):
+        servers = [server for server in options.servers.split(",") if (server, client) in rounds]
+        rows = []
+        for line in (*LINES, "server, peak MB"):
+            values = {server: [run[line] for run in rounds[server, client]] for server in servers}
+            middle = {server: statistics.median(runs) for server, runs in values.items()}
+            row = [line, *(tables.spread(values[server], 0) for server in servers)]
+            for other in servers[1:]:
+                better = middle[other] / middle[servers[0]] if line.endswith(("ms", "MB")) else middle[servers[0]] / middle[other]
+                row.append(f"{better:.2f}")
+            rows.append(row)
+        tables.print_table([client, *servers, *(f"{servers[0]} : {other}" for other in servers[1:])], rows)
+        print()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["serve"]:
+        {"kyanite": serve_kyanite, "floor": serve_floor}[sys.argv[2]](Path(sys.argv[3]), int(sys.argv[4]))
+    elif sys.argv[1:2] == ["client"]:
+        print(json.dumps(measure(sys.argv[2], sys.argv[3], *map(int, sys.argv[4:7]))))
+    else:
+        main()
