@@ -296,6 +296,27 @@ def datalake() -> None:
         assert reader.get_file_client("dir/log2").download_file().readall() == b"otherx"
         fails(lambda: list(reader.get_paths("made")), "AuthenticationFailed")
         fails(lambda: reader.get_file_client("dir/new").create_file(), "AuthorizationPermissionMismatch")
+    with step("rename with SAS"):
+        lake.get_file_client("dir/by").upload_data(b"x", overwrite=True)
+        token = sdk.generate_file_system_sas(ACCOUNT, lake.file_system_name, KEY, permission="racwdlm", expiry=_soon())
+        mover = sdk.DataLakeFileClient(DFS, lake.file_system_name, "dir/by", credential=token)
+        mover.rename_file(f"{lake.file_system_name}/dir/by2")
+        reader = sdk.generate_file_system_sas(ACCOUNT, lake.file_system_name, KEY, permission="rl", expiry=_soon())
+        client = sdk.DataLakeFileClient(DFS, lake.file_system_name, "dir/by2", credential=reader)
+        fails(lambda: client.rename_file(f"{lake.file_system_name}/dir/by3"), "AuthorizationPermissionMismatch")
+    with step("the same file as a blob"):
+        from azure.storage.blob import BlobServiceClient
+
+        file = lake.get_file_client("dir/by2")
+        file.set_metadata({"k": "v"})
+        as_blob = BlobServiceClient(BLOB, credential={"account_name": ACCOUNT, "account_key": KEY}).get_blob_client(
+            lake.file_system_name, "dir/by2"
+        )
+        assert as_blob.get_blob_properties().metadata == {"k": "v"}
+        as_blob.upload_blob(b"from there", overwrite=True)
+        assert file.download_file().readall() == b"from there"
+        lake.set_file_system_access_policy({"p": sdk.AccessPolicy(sdk.FileSystemSasPermissions(read=True), _soon())})
+        assert [each.id for each in lake.get_file_system_access_policy()["signed_identifiers"]] == ["p"]
     with step("delete"):
         fails(lambda: _delete_path(lake, "dir"), "DirectoryNotEmpty")
         lake.delete_file("dir/log2")

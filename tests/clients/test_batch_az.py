@@ -48,7 +48,8 @@ def test_the_data_plane_s_commands(az, tmp_path):
     image = ["--image", "canonical:ubuntu:22_04-lts:latest", "--node-agent-sku-id", "batch.node.ubuntu 22.04"]
     az("pool", "create", "--id", "cli", "--vm-size", "standard_d2s_v3", "--target-dedicated-nodes", "1", *image)
     assert [each["id"] for each in az("pool", "list")] == ["cli"]
-    assert "PoolExists" in az("pool", "create", "--id", "cli", "--vm-size", "a1", *image, fails=True)
+    same = ["--id", "cli", "--vm-size", "a1", "--target-dedicated-nodes", "1", *image]
+    assert "PoolExists" in az("pool", "create", *same, fails=True)
     az("job", "create", "--id", "cli", "--pool-id", "cli")
     az("task", "create", "--job-id", "cli", "--task-id", "t1", "--command-line", "/bin/sh -c 'echo hello from az'")
     wait_until(lambda: az("task", "show", "--job-id", "cli", "--task-id", "t1")["state"] == "completed", 60)

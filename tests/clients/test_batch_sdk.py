@@ -16,8 +16,8 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from batch_server import ACCOUNT, BatchServer, batch_server, wait_until
 
+from batch_server import ACCOUNT, BatchServer, batch_server, wait_until
 from kyanite.server.batch.operations import OPERATIONS
 
 IMAGE = m.VirtualMachineConfiguration(
