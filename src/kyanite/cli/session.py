@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kyanite.runtime.workspace import Workspace
     from kyanite.secrets import Vault
     from kyanite.server.gateway import Gateway
+    from kyanite.server.runs_here import RunsHere
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
@@ -38,6 +39,7 @@ class Session:
         self.running: str | None = None
         self._workspace: Workspace | None = None
         self._gateway: Gateway | None = None
+        self._runs: RunsHere | None = None
         self._starting = threading.Lock()
         self._vault: Vault | None = None
 
@@ -58,9 +60,7 @@ class Session:
         return self._workspace
 
     def gateway(self) -> Gateway:
-        """The way by which programs reach the workspace under Azure's names; answered by us until `close`, or by
-        another process that was first.
-        """
+        """The way by which programs reach the workspace under Azure's names; we or another process answer there."""
         with self._starting:
             if self._gateway is None:
                 from kyanite.server.context import ServerContext
@@ -68,7 +68,9 @@ class Session:
                 from kyanite.server.runs_here import RunsHere
 
                 workspace = self.workspace()
-                self._gateway = ensure_gateway(workspace, ServerContext(workspace, on_run=RunsHere(workspace).submit))
+                here = self._runs = RunsHere(workspace)
+                context = ServerContext(workspace, on_run=here.submit, observers=[here.observe])
+                self._gateway = ensure_gateway(workspace, context)
             return self._gateway
 
     def _task_environment(self, pool: Pool) -> dict[str, str]:
@@ -79,8 +81,9 @@ class Session:
     def close(self) -> None:
         """Close the gateway and the workspace when they were opened."""
         if self._gateway is not None:
-            self._gateway.close()
-            self._gateway = None
+            self._gateway.close()  # it still knows what to tell a task that is being launched
+        if self._runs is not None:
+            self._runs.stop()
         if self._workspace is not None:
             self._workspace.close()
             self._workspace = None

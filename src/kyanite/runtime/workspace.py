@@ -132,7 +132,14 @@ class Workspace:
         """The Batch accounts."""
         from kyanite.batch.service import BatchService
 
-        return BatchService(self.database, self.home / "batch", self.vault, self.accounts, home=self.home)
+        return BatchService(
+            self.database,
+            self.home / "batch",
+            self.vault,
+            self.accounts,
+            home=self.home,
+            task_environment=lambda pool: {} if self.task_environment is None else self.task_environment(pool),
+        )
 
     # ---- factories
 

@@ -1,4 +1,4 @@
-"""Somebody works on the runs that clients make: threads of this process, made when the first run comes."""
+"""Somebody works on the runs and tasks that clients make: threads of this process, made when the first one comes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kyanite.runtime.serve import RunPool
     from kyanite.runtime.workspace import Workspace
+    from kyanite.server.http import Request, Response
 
 
 class RunsHere:
-    """Works on runs until it is stopped; what is in progress then, the next `kyanite serve` goes on with."""
+    """Works on runs and tasks until the process ends; what is in progress then, the next one goes on with."""
 
     def __init__(self, workspace: Workspace, log: Callable[[str], None] = lambda text: None) -> None:
         self._workspace = workspace
         self._log = log
         self._pool: RunPool | None = None
+        self._batch = False
         self._lock = threading.Lock()
 
     def submit(self, run_id: str) -> None:
@@ -30,6 +32,13 @@ class RunsHere:
                 self._pool = RunPool(self._workspace, make_worker=lambda: Worker(self._workspace), log=self._log)
         self._pool.submit(run_id)
 
-    def stop(self) -> int:
-        """Begin nothing any more; how many runs are left as they are."""
-        return 0 if self._pool is None else self._pool.stop()
+    def observe(self, request: Request, response: Response) -> None:
+        """For a ServerContext's observers: from the first Batch request on, tasks are launched and watched."""
+        if request.service == "batch" and not self._batch:
+            self._batch = True
+            self._workspace.batch.run_in_background()
+
+    def stop(self) -> None:
+        """Begin no run any more."""
+        if self._pool is not None:
+            self._pool.stop()

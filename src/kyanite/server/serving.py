@@ -70,6 +70,7 @@ def listening(
     with Listener(Application(context), [http, https]) as listener:
         gateway = ensure_gateway(workspace, context, listener)
         workspace.task_environment = partial(task_environment, gateway)
+        workspace.batch.run_in_background()  # adopts the tasks that run
         addresses = Addresses(
             http=f"http://127.0.0.1:{http.port}",
             https=f"https://localhost:{https.port}",
