@@ -1,101 +1,214 @@
-"""A client of the Batch service for tests that the official ones cannot do: any bytes, signed or not."""
+"""A Batch service whose nodes are make-believe: commands end as they say, at once or when the test says so."""
 
 from __future__ import annotations
 
-import http.client
-import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
-from typing import Any
-from urllib.parse import quote, urlsplit
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from kyanite.server.batch.shared_key import Signed, sign, string_to_sign
-from kyanite.server.http import Query
+from kyanite.batch import rows, wire
+from kyanite.batch.model import TASK_ENDED, Exited, task_problems
+from kyanite.batch.pools import Health, Report, Seen
+from kyanite.batch.service import BatchService
+from kyanite.database import Database
+from kyanite.secrets import Vault
 
-VERSION = "2025-06-01"
-JSON = "application/json; odata=minimalmetadata"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Status, headers with lower-case names, the whole body."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str:
-        """The error's code; empty when it is no error of the service."""
-        try:
-            return self.json["code"] if self.status >= 400 else ""
-        except (ValueError, KeyError, TypeError):
-            return ""
+BASE = "http://127.0.0.1/batch/acct"
 
 
-class RawClient:
-    """Signs what it is told to send, over one connection."""
+class Clock:
+    """Stands still until it is moved."""
 
-    def __init__(self, endpoint: str, account: str, key: str) -> None:
-        parts = urlsplit(endpoint)
-        self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
-        self.prefix = parts.path
-        self.account = account
-        self.key = key
+    def __init__(self):
+        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
-    def __enter__(self) -> RawClient:
-        return self
+    def __call__(self):
+        return self.now
 
-    def __exit__(self, *_details: object) -> None:
-        self.connection.close()
+    def move(self, **by):
+        self.now += timedelta(**by)
 
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        query: dict[str, str] | str | None = None,
-        headers: dict[str, str] | None = None,
-        version: str | None = VERSION,
-        signature: str | None = None,
-        at: datetime | None = None,
-    ) -> Answer:
-        """`path` is raw, below the endpoint; a body that is no bytes goes as JSON; `signature` replaces the right one."""
-        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        pairs = query if isinstance(query, dict) else {}
-        if version is not None:
-            pairs = {"api-version": version, **pairs}
-        text = "&".join(f"{quote(name, safe='$')}={quote(value, safe='')}" for name, value in pairs.items())
-        if isinstance(query, str):
-            text = f"{text}&{query}" if text else query
-        raw_path = self.prefix + path
-        sent = {"ocp-date": format_datetime(at or datetime.now(UTC), usegmt=True)}
-        if data:
-            sent["content-type"] = JSON
-        if method not in ("GET", "HEAD"):
-            sent["content-length"] = str(len(data))
-        sent.update(headers or {})
-        if "authorization" not in sent:
-            signed = Signed(method, raw_path, {name.lower(): value for name, value in sent.items()}, Query(text).pairs)
-            mac = sign(self.key, string_to_sign(signed, self.account)) if signature is None else signature
-            sent["authorization"] = f"SharedKey {self.account}:{mac}"
-        if not sent["authorization"]:
-            del sent["authorization"]
-        target = f"{raw_path}?{text}" if text else raw_path
-        self.connection.putrequest(method, target, skip_accept_encoding=True)
-        for name, value in sent.items():
-            self.connection.putheader(name, value)
-        try:
-            self.connection.endheaders(data)
-            response = self.connection.getresponse()
-            found = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, found, response.read())
-        except (ConnectionError, http.client.HTTPException):
-            self.connection.close()
-            raise
+
+class Files:
+    def __init__(self, removed, place):
+        self._removed, self._place = removed, place
+
+    def list(self, parts, recursive):
+        return []
+
+    def read(self, parts, offset, length):
+        return b""
+
+    def remove(self, parts):
+        self._removed.append((self._place.node, "/".join(parts)))
+
+
+@dataclass
+class FakeNodes:
+    """`exit N` ends with code N, `exit N then M` differs by attempt, `hang` runs until stopped or `finish`ed."""
+
+    clock: Clock
+    root: Path
+    launched: dict = field(default_factory=dict)
+    ended: dict = field(default_factory=dict)
+    fenced: set = field(default_factory=set)
+    news: list = field(default_factory=list)
+    removed: list = field(default_factory=list)
+    deleted_pools: list = field(default_factory=list)
+    order: list = field(default_factory=list)
+
+    def launch(self, launch):
+        attempt = launch.key.attempt
+        if attempt in self.fenced or attempt in self.launched:
+            return
+        self.launched[attempt] = launch
+        name = launch.task_id or "start"
+        self.order.append(name)
+        codes = re.fullmatch(r"exit (\d+)(?: then (\d+))?", launch.command_line)
+        if codes:
+            tried = self.order.count(name)
+            self._end(attempt, int(codes[2] if tried > 1 and codes[2] is not None else codes[1]))
+
+    def finish(self, name, code=0):
+        """End the running command of a task."""
+        attempt = self.running()[name]
+        self._end(attempt, code)
+
+    def running(self):
+        """Task id (or `start`) -> attempt of what runs."""
+        return {
+            launch.task_id or "start": attempt for attempt, launch in self.launched.items() if attempt not in self.ended
+        }
+
+    def _end(self, attempt, code, failure=None):
+        now = self.clock()
+        self.ended[attempt] = Exited(code, now, now, failure)
+        self.news.append(Report(attempt, self.ended[attempt]))
+
+    def poll(self, keys):
+        return {key.attempt: self._seen(key.attempt) for key in keys}
+
+    def _seen(self, attempt):
+        if attempt in self.fenced:
+            return Seen("fenced")
+        if attempt not in self.launched:
+            return Seen("unclaimed")
+        if attempt not in self.ended:
+            return Seen("running")
+        end = self.ended[attempt]
+        body = {
+            "exitCode": end.exit_code,
+            "startTime": rows.time_text(end.start_time),
+            "endTime": rows.time_text(end.end_time),
+            "reason": "exited",
+            "failure": end.failure.to_json() if end.failure else None,
+        }
+        return Seen("ended", body)
+
+    def fence(self, key):
+        if key.attempt in self.launched:
+            return False
+        self.fenced.add(key.attempt)
+        return True
+
+    def stop(self, key, grace):
+        if key.attempt not in self.ended:
+            self._end(key.attempt, 143, TASK_ENDED)
+
+    def reports(self):
+        news, self.news = self.news, []
+        return news
+
+    def stamp(self, account, pool):
+        return "1"
+
+    def prepare(self, account, pool, say):
+        return "1"
+
+    def health(self, place):
+        return Health(True)
+
+    def files(self, place):
+        return Files(self.removed, place)
+
+    def node_folder(self, account, pool, node):
+        return self.root / account / pool / "nodes" / node
+
+    def delete_pool(self, account, pool):
+        self.deleted_pools.append(pool)
+
+    def ensure_pool(self, account, spec): ...
+    def ready_node(self, place): ...
+    def restart_node(self, place, clean): ...
+    def remove_node(self, place): ...
+    def forget(self, key): ...
+    def listen(self, on_news): ...
+    def wake(self): ...
+    def close(self): ...
+
+
+@dataclass
+class Batch:
+    service: BatchService
+    nodes: FakeNodes
+    clock: Clock
+    database: Database
+    vault: Vault
+
+    def pool(self, pool_id="p", nodes=1, **more):
+        body = {"id": pool_id, "vmSize": "local", "targetDedicatedNodes": nodes, **more}
+        return self.service.add_pool("acct", body)
+
+    def job(self, job_id="j", pool="p", **more):
+        return self.service.add_job("acct", {"id": job_id, "poolInfo": {"poolId": pool}, **more})
+
+    def task(self, task_id, command="exit 0", job="j", **more):
+        return self.service.add_task("acct", job, {"id": task_id, "commandLine": command, **more})
+
+    def turn(self, most=200):
+        """Take turns until nothing moves any more."""
+        for _ in range(most):
+            self.service._scheduler._keeper.look_soon()
+            self.service._scheduler.notify()
+            before = self.database.query("SELECT total_changes() AS n")[0]["n"]
+            busy = bool(self.service._scheduler._keeper._busy)
+            self.service.pump()
+            after = self.database.query("SELECT total_changes() AS n")[0]["n"]
+            if before == after and not busy and not self.nodes.news:
+                return
+        raise AssertionError("it never comes to rest")
+
+    def state(self, task_id, job="j"):
+        task = self.service.get_task("acct", job, task_id)
+        assert task_problems(task) == []
+        return str(task.state)
+
+    def states(self, job="j"):
+        return {task.id: str(task.state) for task in self.service.tasks("acct", job)}
+
+    def wire_task(self, task_id, job="j"):
+        return wire.task_json(self.service.get_task("acct", job, task_id), BASE)
+
+    def wire_job(self, job="j"):
+        return wire.job_json(self.service.get_job("acct", job), BASE)
+
+    def wire_pool(self, pool="p"):
+        return wire.pool_json(self.service.get_pool("acct", pool), BASE)
+
+
+@contextmanager
+def opened(home):
+    """A Batch account `acct` with make-believe nodes."""
+    clock = Clock()
+    database, vault = Database(home / "kyanite.db"), Vault(home / "secrets.json")
+    service = BatchService(database, home / "batch", vault, None, home=home, clock=clock)
+    nodes = FakeNodes(clock, home / "batch")
+    service._backends["local"] = nodes
+    service.create_account("acct")
+    try:
+        yield Batch(service, nodes, clock, database, vault)
+    finally:
+        service.close()
+        database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -230,14 +231,15 @@ def task_body(spec: TaskSpec) -> dict[str, Any]:
     """A task's wishes as stored: its document where it came in one, else its parts."""
     if not spec.document:
         return spec.to_json()
-    return {"document": dict(spec.document), "maxTaskRetryCount": spec.max_retry_count}
+    slots = spec.required_slots
+    return {"document": dict(spec.document), "maxTaskRetryCount": spec.max_retry_count, "requiredSlots": slots}
 
 
 def task_spec(task_id: str, body: dict[str, Any]) -> TaskSpec:
     """Read what `task_body` gave."""
     if "document" not in body:
         return TaskSpec.from_json(task_id, body)
-    return read_task(body["document"], body["maxTaskRetryCount"])
+    return replace(read_task(body["document"], body["maxTaskRetryCount"]), required_slots=body["requiredSlots"])
 
 
 def task_of(row: Row, vault: Vault) -> Task:
