@@ -112,7 +112,7 @@ class RemoteBatch:
 
     def pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page."""
-        answer = self.get(path, **query).json()
+        answer = self.send("GET", path, query=query).json()
         while True:
             yield from answer.get("value", ())
             following = answer.get("odata.nextLink")

@@ -27,8 +27,6 @@ from kyanite.cli.session import Session, pass_session, visible
 COMMANDS = {
     "autoscale": ("kyanite.cli.batch_autoscale:autoscale", "Enable, disable, evaluate autoscale; look at its runs."),
 }
-_READY = ("idle", "running")
-_SETTLED = (*_READY, "starttaskfailed", "unusable", "offline", "preempted")
 
 
 @group(
@@ -192,33 +190,24 @@ def create(
         document.setdefault("targetDedicatedNodes", 1)
     made = target.service.add_pool(target.account, document)
     if wait:
-        wait_for_nodes(target, made.id, None)
+        wait_for_nodes(target, made.id)
     told(session, pool_document(target, made.id), f"pool {made.id}")
 
 
-def wait_for_nodes(target: Target, pool_id: str, seconds: float | None) -> None:
-    """Schedule until the pool has its size and every node is ready or has failed; says what each node becomes."""
-    from kyanite.errors import BatchError
+def wait_for_nodes(target: Target, pool_id: str) -> None:
+    """Schedule until the pool has its size and its nodes are ready or have failed; StartTaskFailed when none is usable."""
 
-    states: dict[str, str] = {}
+    def say(line: str) -> None:
+        if not target.session.as_json:
+            target.session.echo(visible(line), err=True)
 
-    def settled() -> bool:
-        found = target.service.pool(target.account, pool_id)
-        nodes = list(target.service.list_nodes(target.account, pool_id))
-        for node in nodes:
-            if states.get(node.id) != node.state:
-                states[node.id] = str(node.state)
-                if not target.session.as_json:
-                    target.session.echo(f"{node.id}: {node.state}", err=True)
-        return found.allocation == "steady" and all(node.state in _SETTLED for node in nodes)
-
-    until(target.service, settled, seconds, f"Pool '{pool_id}'")
-    nodes = list(target.service.list_nodes(target.account, pool_id))
-    if nodes and not any(node.state in _READY for node in nodes):
-        failure = next((node.start_task.failure_info for node in nodes if node.start_task), None)
-        reason = failure.message if failure else f"its nodes are {nodes[0].state}"
-        cure = f"Look at kyanite batch node files {pool_id} {nodes[0].id} startup/stderr.txt"
-        raise BatchError(f"Pool '{pool_id}' has no usable node: {reason}", cure=cure, code="StartTaskFailed")
+    target.service.prepare_pool(target.account, pool_id, say)
+    until(
+        target.service,
+        lambda: target.service.get_pool(target.account, pool_id).allocation == "steady",
+        None,
+        f"Pool '{pool_id}'",
+    )
 
 
 @pool.command(
@@ -263,7 +252,7 @@ def resize(
         )
         target.service.resize_pool(target.account, pool_id, document)
     if wait:
-        wait_for_nodes(target, pool_id, None)
+        wait_for_nodes(target, pool_id)
     document = pool_document(target, pool_id)
     told(session, document, f"pool {document['id']}: {document['allocationState']}, nodes {_size(document)}")
 
