@@ -556,8 +556,7 @@ def test_a_smaller_pool_lets_its_last_nodes_go(make):
     batch = make(PoolSpec("pool", target_nodes=3))
     batch.service.prepare_pool("acct", "pool")
     batch.service.create_pool("acct", PoolSpec("pool", target_nodes=1))
-    batch.service.pump()
-    assert [node.id for node in batch.service.nodes("acct", "pool")] == ["tvm-0001"]
+    batch.until(lambda: [node.id for node in batch.service.nodes("acct", "pool")] == ["tvm-0001"])
     assert not (batch.home / "batch/acct/pool/nodes/tvm-0003").exists()
     batch.service.create_pool("acct", PoolSpec("pool", target_nodes=2))
     assert len(batch.service.prepare_pool("acct", "pool")) == 2

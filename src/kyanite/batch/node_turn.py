@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from kyanite import limits
 from kyanite.batch import nodes
@@ -13,7 +14,7 @@ from kyanite.batch.attempts import Ledger
 from kyanite.batch.launching import NOTHING, Extra, start_launch
 from kyanite.batch.model import AttemptEnd, Exited, Failing, FailureInfo, Fenced, NodeState, Pool
 from kyanite.batch.pools import Place
-from kyanite.batch.store import Attempt, NodeRow, time_text
+from kyanite.batch.store import Attempt, NodeRow, read_time, time_text
 from kyanite.batch.surroundings import Surroundings
 from kyanite.errors import BatchError, KyaniteError
 
@@ -84,23 +85,41 @@ class NodeKeeper:
                 self._move(pool, nodes.troubled(row, NodeState(health.wanted), error, self._at.clock()))
                 moved = True
             if health.wanted == "unknown":
-                self._aside(place, lambda place=place: backend.restart_node(place, False))  # type: ignore[misc]
+                self._aside(place, partial(backend.restart_node, place, False))
         return moved
 
     def carry_out(self, pool: Pool) -> bool:
-        """Do what was asked of empty nodes: let them go, reboot them, reimage them."""
-        backend = self._at.backend(pool.spec.backend)
+        """Begin what was asked of empty nodes: let them go, reboot them, reimage them."""
         now = self._at.clock()
-        moved = nodes.drop_leaving(self._store, backend, self._name(pool), pool, now)
+        moved = False
         for row in self._store.nodes(pool):
             place = self._place(pool, row)
-            if row.wanted not in ("reboot", "reimage") or row.leaving or place in self._busy:
+            asked = row.leaving or row.wanted in ("reboot", "reimage")
+            if not asked or place in self._busy or not self._is_empty(pool, row):
                 continue
-            if nodes.is_empty(row, nodes.kept_until(self._store, pool, row), now):
+            moved = True
+            if row.leaving:
+                self._aside(place, partial(self._let_go, pool, row, place))
+            else:
                 self._move(pool, nodes.restarting(row, now))
-                self._aside(place, lambda row=row, place=place: self._restart(pool, row, place))  # type: ignore[misc]
-                moved = True
+                self._aside(place, partial(self._restart, pool, row, place))
         return moved
+
+    def _is_empty(self, pool: Pool, row: NodeRow) -> bool:
+        kept_until = None
+        if row.option == "retaineddata":
+            place = {"account": pool.account.casefold(), "pool": pool.id.casefold(), "node": row.node.id}
+            kept_until = read_time(self._store.rows("node_kept_until", **place)[0]["at"])
+        return nodes.is_empty(row, kept_until, self._at.clock())
+
+    def _let_go(self, pool: Pool, row: NodeRow, place: Place) -> None:
+        self._at.backend(pool.spec.backend).remove_node(place)
+        with self._turn:
+            if self.closed:
+                return
+            key = {"account": pool.account.casefold(), "pool": pool.id.casefold(), "id": row.node.id}
+            if not self._store.change("drop_node", **key):  # it was kept after all: as good as new
+                self._move(pool, nodes.restarted(row, self._at.clock()))
 
     def _restart(self, pool: Pool, row: NodeRow, place: Place) -> None:
         self._at.backend(pool.spec.backend).restart_node(place, row.wanted == "reimage")
@@ -151,7 +170,7 @@ class NodeKeeper:
 
         def begin() -> None:
             self._ledger.give(attempt)
-            self._aside(place, lambda: self._prepare(attempt, pool, start_version, place))
+            self._aside(place, partial(self._prepare, attempt, pool, start_version, place))
 
         return [begin]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from kyanite import limits
 from kyanite.batch.model import (
@@ -14,13 +14,11 @@ from kyanite.batch.model import (
     Fenced,
     Lost,
     NodeState,
-    Pool,
     StartTask,
     StartTaskInfo,
     exit_failure,
 )
-from kyanite.batch.pools import Place, PoolBackend
-from kyanite.batch.store import NodeRow, Store, read_time, time_text
+from kyanite.batch.store import NodeRow
 
 
 def wanted_version(start_version: str, stamp: str | None) -> str:
@@ -76,37 +74,6 @@ def healed(row: NodeRow, at: datetime) -> NodeRow:
     """The node when all is well again."""
     moved = _with_state(row, NodeState.IDLE if row.version is not None else NodeState.CREATING, at)
     return replace(moved, node=replace(moved.node, errors=()))
-
-
-def resize(store: Store, pool: Pool, at: datetime) -> None:
-    """Add or mark nodes so that as many stay as the pool wants; call inside a transaction."""
-    account, key = pool.account.casefold(), pool.id.casefold()
-    rows = store.nodes(pool)
-    for place, row in enumerate(rows):
-        leaving = int(place >= pool.spec.target_nodes)
-        store.change("keep_node", account=account, pool=key, id=row.node.id, leaving=leaving)
-    for number in range(len(rows), pool.spec.target_nodes):
-        name = f"tvm-{number + 1:04d}"
-        store.change("add_node", account=account, pool=key, number=number, id=name, at=time_text(at), dedicated=1)
-
-
-def drop_leaving(store: Store, backend: PoolBackend, account: str, pool: Pool, at: datetime | None = None) -> bool:
-    """Remove nodes that are to leave and on which nothing runs any more; whether one was removed."""
-    dropped = False
-    key = {"account": pool.account.casefold(), "pool": pool.id.casefold()}
-    for row in store.nodes(pool):
-        if row.leaving and is_empty(row, kept_until(store, pool, row), at or datetime.now(UTC)):
-            backend.remove_node(Place(account, pool.id, row.node.id))
-            dropped |= bool(store.change("drop_node", id=row.node.id, **key))
-    return dropped
-
-
-def kept_until(store: Store, pool: Pool, row: NodeRow) -> datetime | None:
-    """When the last files of completed tasks on a node may go; None when there are none (or nobody asked)."""
-    if row.option != "retaineddata":
-        return None
-    place = {"account": pool.account.casefold(), "pool": pool.id.casefold(), "node": row.node.id}
-    return read_time(store.rows("node_kept_until", **place)[0]["at"])
 
 
 def starting(row: NodeRow, at: datetime) -> NodeRow:
