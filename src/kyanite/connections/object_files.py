@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Callable
@@ -16,14 +17,30 @@ from kyanite.errors import StorageError
 from kyanite.storage import Entry, FileWriter
 from kyanite.storage.failures import disk_errors
 from kyanite.storage.file_writer import BUFFER_BYTES
-from kyanite.storage.ranges import range_file
+from kyanite.storage.ranges import RangeReader
 from kyanite.storage.uncommitted import UncommittedFile
 
 PART_BYTES = 8 * 1024 * 1024
 Errors = Callable[[], contextlib.AbstractContextManager[None]]
 
 
-def open_ranges(store: Any, path: str, errors: Errors) -> BinaryIO:
+class RangesFile(io.BufferedReader):
+    """An object as a seekable file; `signed_url()` and `etag` let other stores read the same version."""
+
+    def __init__(self, raw: io.RawIOBase, etag: str | None, sign: Callable[[], str]) -> None:
+        super().__init__(raw, BUFFER_BYTES)
+        self.etag = etag
+        self._sign = sign
+        self._signed: str | None = None
+
+    def signed_url(self) -> str:
+        """An address that lets its holder read the object for a few days."""
+        if self._signed is None:
+            self._signed = self._sign()
+        return self._signed
+
+
+def open_ranges(store: Any, path: str, errors: Errors, sign: Callable[[], str]) -> BinaryIO:
     """An object as a seekable file; should it change in between, reading fails instead of giving a mixture."""
     with errors():
         meta = obstore.head(store, path)
@@ -35,7 +52,7 @@ def open_ranges(store: Any, path: str, errors: Errors) -> BinaryIO:
         with errors():
             return bytes(obstore.get(store, path, options=options).bytes())
 
-    return range_file(meta["size"], read_at, BUFFER_BYTES)
+    return RangesFile(RangeReader(meta["size"], read_at), meta["e_tag"], sign)
 
 
 class ObjectWriter(UncommittedFile):

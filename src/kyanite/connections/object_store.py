@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, S3Store
 
+from kyanite.connections.azure_blocks import BlockWriter
 from kyanite.connections.linked_service import AccountAddress
 from kyanite.connections.object_files import PART_BYTES, ObjectSet, ObjectWriter, open_ranges
 from kyanite.errors import StorageError, UnsupportedError
@@ -25,6 +26,7 @@ _FOLDER_TIME = datetime.fromtimestamp(0, UTC)
 _ANSWER_CODE = re.compile(r"<Code>([A-Za-z0-9]{1,80})</Code>")
 _ANSWER_STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _UNREACHABLE = ("kind: Connect", "kind: Timeout", "error sending request")
+SIGNED_FOR = timedelta(days=3)  # one transfer
 _RETRY: Any = {
     "max_retries": OBJECT_STORE_RETRIES,
     "retry_timeout": timedelta(seconds=OBJECT_STORE_REQUEST_SECONDS),
@@ -41,8 +43,15 @@ class ObjectStoreConnection:
     Folders exist only as far as files lie below them, and a set of files is committed one file after the other.
     """
 
-    def __init__(self, kind: str, base_url: str, open_container: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        base_url: str,
+        open_container: Callable[[str], Any],
+        sign: Callable[[Any, str, str, str], str] | None = None,
+    ) -> None:
         self._kind = kind
+        self._sign = sign
         self._base_url = base_url
         self._open_container = open_container
         self._stores: dict[str, Any] = {}
@@ -80,7 +89,9 @@ class ObjectStoreConnection:
     def open_read(self, path: str) -> BinaryIO:
         """A seekable file that reads ranges of the version it was opened at."""
         container, inside = self._split(path)
-        return open_ranges(self._store(container), inside, lambda: self._errors(path))
+        return open_ranges(
+            self._store(container), inside, lambda: self._errors(path), lambda: self.signed_url(path, "GET")
+        )
 
     def open_write(self, path: str) -> ObjectWriter:
         """A writer that uploads in parts; the object appears when the upload is completed by `commit`."""
@@ -90,6 +101,21 @@ class ObjectStoreConnection:
         with self._errors(path):
             writer = obstore.open_writer(self._store(container), inside, buffer_size=PART_BYTES)
         return ObjectWriter(writer, lambda: self._errors(path))
+
+    def open_blocks(self, path: str) -> BlockWriter | None:
+        """A writer into which the service can copy ranges of other blobs itself; None where there is no such thing."""
+        _, inside = self._split(path)
+        if self._sign is None or not inside:
+            return None
+        return BlockWriter(self.signed_url(path, "PUT"), self.url(path))
+
+    def signed_url(self, path: str, method: str) -> str:
+        """An address that lets its holder read (GET) or write (PUT) one file for a few days."""
+        container, inside = self._split(path)
+        if self._sign is None:
+            raise UnsupportedError("The store gives no signed addresses.", where=self.url(path))
+        with self._errors(path):
+            return self._sign(self._store(container), inside, self.url(path), method)
 
     def open_set(self, folder: str, replaces: Callable[[str], bool]) -> ObjectSet:
         """Files committed one after the other, then the rest of the older set removed: not atomic."""
@@ -231,7 +257,13 @@ def open_azure(address: AccountAddress, *, kind: str, given_in: str) -> ObjectSt
                 f"The account key given in {given_in} is no valid key (base64).", code="AuthenticationFailed"
             ) from None
 
-    return ObjectStoreConnection(kind, base.rstrip("/"), open_container)
+    def sign(store: Any, path: str, url: str, method: str) -> str:
+        if address.sas is not None and address.key is None:
+            return f"{url}?{address.sas.lstrip('?')}"
+        return str(obstore.sign(store, cast(Any, method), path, SIGNED_FOR))
+
+    may_sign = address.key is not None or address.sas is not None
+    return ObjectStoreConnection(kind, base.rstrip("/"), open_container, sign if may_sign else None)
 
 
 def open_bucket(bucket: str) -> ObjectStoreConnection:

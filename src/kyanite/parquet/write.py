@@ -69,7 +69,7 @@ class RangeCopier:
 
     def copy(self, file: BinaryIO, start: int, size: int, out: Sink, name: str) -> None:
         """Append bytes `start` .. `start + size` of the file to `out`; `DataError` when the file ends before."""
-        done = self._copy_in_system(file, start, size, out, name)
+        done = self._copy_in_store(file, start, size, out) or self._copy_in_system(file, start, size, out, name)
         start, size = start + done, size - done
         file.seek(start)
         readinto = getattr(file, "readinto", None)
@@ -88,6 +88,18 @@ class RangeCopier:
             out.write(piece)
             left -= count
             self._step(count)
+
+    def _copy_in_store(self, file: BinaryIO, start: int, size: int, out: Sink) -> int:
+        """Bytes that the store of both files has copied on its own side."""
+        copy_range = getattr(out, "copy_range", None)
+        done = 0
+        while copy_range is not None and done < size:
+            count = copy_range(file, start + done, size - done)
+            if count <= 0:
+                break
+            done += count
+            self._step(count)
+        return done
 
     def _copy_in_system(self, file: BinaryIO, start: int, size: int, out: Sink, name: str) -> int:
         """Bytes copied without passing through this process: all, or those before the system would not."""

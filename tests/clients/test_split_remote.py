@@ -1,0 +1,87 @@
+"""Splits of blobs in an account that is only reached over HTTP: whole row groups are copied by the service itself."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kyanite.connections import azure_blocks
+from kyanite.movement.split import split
+from kyanite.runtime.workspace import open_workspace
+from server_kit import live_server
+
+
+@pytest.fixture
+def far(tmp_path):
+    workspace = open_workspace(tmp_path / "far", create=True)
+    account = workspace.accounts.create("farbox")
+    account.create_container("data")
+    table = pa.table({"n": range(60_000), "t": [f"a text that is longer {n * 7919 % 10_007}" for n in range(60_000)]})
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=5_000, compression="none", use_dictionary=False)
+    with account.open_write("data", "in.parquet") as writer:
+        writer.write((tmp_path / "in.parquet").read_bytes())
+        writer.commit()
+    with live_server(workspace) as server:
+        yield account, f"{server.http_url}/farbox/data", tmp_path / "in.parquet"
+    workspace.close()
+
+
+def read(account, folder):
+    parts = sorted((account.folder / "data" / folder).glob("*.parquet"))
+    return [n for part in parts for n in pq.read_table(part).column("n").to_pylist()]
+
+
+def test_the_service_copies_whole_row_groups(far, tmp_path, monkeypatch):
+    account, base, file = far
+    monkeypatch.setattr(azure_blocks, "COPIED_FROM_BYTES", 10_000)
+    copied = []
+    real = azure_blocks.BlockWriter.commit
+    monkeypatch.setattr(azure_blocks.BlockWriter, "commit", lambda self: (real(self), copied.append(self.copied)))
+    size = file.stat().st_size
+    result = split(
+        f"{base}/in.parquet", f"{base}/out/", max_size=size // 4, credential=account.keys[0], home=tmp_path / "none"
+    )
+    assert result.rows_out == 60_000
+    assert read(account, "out") == list(range(60_000))
+    assert sum(copied) > 0.5 * size
+    manifest = json.loads((account.folder / "data" / "out" / "_kyanite_split.json").read_text())
+    assert all(part["checksum"].startswith("etag:") for part in manifest["parts"])
+
+
+def test_a_checksum_of_all_bytes_wants_all_bytes_here(far, tmp_path):
+    account, base, file = far
+    result = split(
+        f"{base}/in.parquet",
+        f"{base}/out/",
+        max_size=file.stat().st_size // 3,
+        credential=account.keys[0],
+        home=tmp_path / "none",
+        checksum="sha256",
+    )
+    assert {part.checksum[:7] for part in result.parts} == {"sha256:"}
+    assert read(account, "out") == list(range(60_000))
+
+
+def test_a_store_that_copies_nothing_is_sent_everything(far, tmp_path, monkeypatch):
+    account, base, file = far
+    monkeypatch.setattr(azure_blocks, "COPIED_FROM_BYTES", 10_000)
+    real = azure_blocks.BlockWriter._ask
+
+    def refuse(self, query, body, headers):
+        if "x-ms-copy-source" in headers:
+            return 501, {}, "<Error><Code>NotImplemented</Code></Error>"
+        return real(self, query, body, headers)
+
+    monkeypatch.setattr(azure_blocks.BlockWriter, "_ask", refuse)
+    result = split(
+        f"{base}/in.parquet",
+        f"{base}/out/",
+        max_size=file.stat().st_size // 3,
+        credential=account.keys[0],
+        home=tmp_path / "none",
+    )
+    assert all(part.checksum.startswith("crc32:") for part in result.parts)
+    assert read(account, "out") == list(range(60_000))
