@@ -120,8 +120,32 @@ def management_page() -> str:
     return "".join(parts)
 
 
+def datalake_page() -> str:
+    """Every operation of the Data Lake service from its table, with what it does."""
+    from importlib import import_module
+
+    from kyanite.server.storage.datalake import OPERATIONS, REFUSED_HEADERS, address_of
+
+    parts = [
+        f"# Operations of the Data Lake service\n\n{NOTE}",
+        "\nFor accounts with a hierarchical namespace; others answer 400 `HierarchicalNamespaceNotEnabled`.\n\n",
+        "| method and address | |\n| --- | --- |\n",
+    ]
+    for (method, asked), reference in sorted(OPERATIONS.items(), key=lambda item: (address_of(*item[0]), item[0])):
+        module, _, function = reference.partition(":")
+        docstring = getattr(import_module(f"kyanite.server.storage.{module}"), function).__doc__ or ""
+        parts.append(f"| `{method} {address_of(method, asked)}` | {docstring.partition(chr(10))[0]} |\n")
+    names = ", ".join(f"`{name}`" for name in REFUSED_HEADERS)
+    parts.append(
+        "\n## Refused by name\n\nUndelete (`comp=undelete`, 501 `NotImplemented`: nothing that was deleted is kept), and "
+        f"the headers {names} (400 `UnsupportedHeader`): overlooking them would store something else than was asked for.\n"
+    )
+    return "".join(parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "reference/batch-operations.md": batch_operations_page,
+    "reference/datalake-operations.md": datalake_page,
     "reference/limits.md": limits_page,
     "reference/management-operations.md": management_page,
     "reference/supported.md": supported_page,

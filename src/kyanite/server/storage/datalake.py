@@ -44,7 +44,7 @@ OPERATIONS: dict[tuple[str, str], str] = {
 _ACTIONS = frozenset(
     asked for method, asked in OPERATIONS if method in ("HEAD", "PATCH") and asked not in ("path", "filesystem")
 )
-_REFUSED_HEADERS = (
+REFUSED_HEADERS = (
     "x-ms-encryption-algorithm",
     "x-ms-encryption-context",
     "x-ms-encryption-key",
@@ -78,6 +78,20 @@ class Call:
     def require_filesystem(self, permissions: str, path: str = "", *, service_sas: bool = False) -> None:
         """The same on the filesystem; `path` is the folder that is listed."""
         self.access.require(permissions, resource="c", container=self.filesystem, path=path, service_sas=service_sas)
+
+
+def address_of(method: str, asked: str) -> str:
+    """How a client asks for an operation of the table."""
+    if asked == "account":
+        return "/?resource=account"
+    if asked == "filesystem":
+        return "/{filesystem}?resource=filesystem"
+    if asked == "rename":
+        return "/{filesystem}/{path} with x-ms-rename-source"
+    if asked == "path":
+        return "/{filesystem}/{path}"
+    name = "resource" if method == "PUT" else "action"
+    return f"/{{filesystem}}/{{path}}?{name}={asked}"
 
 
 def is_datalake(request: Request) -> bool:
@@ -124,7 +138,7 @@ class DataLake:
                 cure="Make one with it, or use the Blob service.",
                 code="HierarchicalNamespaceNotEnabled",
             )
-        for name in _REFUSED_HEADERS:
+        for name in REFUSED_HEADERS:
             if name in request.headers:
                 raise unsupported_header(name)
         filesystem, path = container_and_path(request.rest)

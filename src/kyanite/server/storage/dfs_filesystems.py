@@ -44,7 +44,7 @@ async def list_filesystems(call: Call) -> Response:
 
 
 async def create(call: Call) -> Response:
-    """Make a filesystem; `FilesystemAlreadyExists`."""
+    """Make a filesystem; `FilesystemAlreadyExists` when there is one of that name."""
     call.require_filesystem("cw")
     metadata = read_properties(call.request.headers.get("x-ms-properties", ""))
     made = await asyncio.to_thread(containers.create, call.store, call.filesystem, metadata)

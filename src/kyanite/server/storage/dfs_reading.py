@@ -80,7 +80,7 @@ async def get_properties(call: Call) -> Response:
 
 
 async def get_status(call: Call) -> Response:
-    """The same without what the user gave it."""
+    """All that is known of a file or folder but for the metadata that the user gave it."""
     call.require("er")
     return Response(200, _status(call, await asyncio.to_thread(_looked_up, call)))
 
