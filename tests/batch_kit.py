@@ -167,14 +167,15 @@ class Batch:
     def task(self, task_id, command="exit 0", job="j", **more):
         return self.service.add_task("acct", job, {"id": task_id, "commandLine": command, **more})
 
-    def turn(self, most=200):
+    def turn(self, most=2000):
         """Take turns until nothing moves any more."""
         for _ in range(most):
             self.service._scheduler._keeper.look_soon()
             self.service._scheduler.notify()
             before = self.database.query("SELECT total_changes() AS n")[0]["n"]
-            busy = bool(self.service._scheduler._keeper._busy)
+            busy = bool(self.service._scheduler._keeper._threads)
             self.service.pump()
+            busy |= bool(self.service._scheduler._keeper._threads)
             after = self.database.query("SELECT total_changes() AS n")[0]["n"]
             if before == after and not busy and not self.nodes.news:
                 return
@@ -202,7 +203,7 @@ class Batch:
 def opened(home):
     """A Batch account `acct` with make-believe nodes."""
     clock = Clock()
-    database, vault = Database(home / "kyanite.db"), Vault(home / "secrets.json")
+    database, vault = Database(None), Vault()
     service = BatchService(database, home / "batch", vault, None, home=home, clock=clock)
     nodes = FakeNodes(clock, home / "batch")
     service._backends["local"] = nodes

@@ -162,7 +162,8 @@ def _of_nodes(at: Situation, pool: Pool, staying: Sequence[Node]) -> list[Waitin
         why = next(iter(at.preparation_failed.values()))
         message = f"The job preparation task failed on every node: {why}"
         return [Waiting("JobPreparationFailed", message, True, "Correct it in a new job; see its files on the node.")]
-    if not any(node.total_slots - node.used_slots >= at.task.spec.required_slots for node in usable):
+    wanted = at.task.spec.required_slots
+    if wanted <= pool.spec.slots_per_node and not any(node.total_slots - node.used_slots >= wanted for node in usable):
         by = f" by {', '.join(at.holders[:5])}" if at.holders else ""
         more = f" and {len(at.holders) - 5} more" if len(at.holders) > 5 else ""
         queue = f" {at.ahead} tasks wait before it." if at.ahead else ""

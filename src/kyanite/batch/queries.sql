@@ -119,16 +119,16 @@ DELETE FROM batch_attempts WHERE task = :sequence
 
 -- name: waiting_pools
 SELECT DISTINCT j.account, j.pool FROM batch_jobs j INDEXED BY batch_jobs_active WHERE j.state = 'active'
- AND EXISTS (SELECT 1 FROM batch_tasks t WHERE t.account = j.account AND t.pool = j.pool AND t.job = j.key
-             AND t.state = 'active' AND t.unmet = 0)
+ AND EXISTS (SELECT 1 FROM batch_tasks t INDEXED BY batch_tasks_ready
+             WHERE t.account = j.account AND t.pool = j.pool AND t.job = j.key AND t.state = 'active' AND t.unmet = 0)
 
 -- name: waiting_jobs
 SELECT j.key, j.priority, j.max_parallel, j.manager, j.prepares,
        (SELECT COUNT(*) FROM batch_attempts a WHERE a.account = j.account AND a.job = j.key AND a.ended_at IS NULL
         AND a.kind = 'task') AS running
 FROM batch_jobs j WHERE j.account = :account AND j.pool = :pool AND j.state = 'active'
- AND EXISTS (SELECT 1 FROM batch_tasks t WHERE t.account = j.account AND t.pool = j.pool AND t.job = j.key
-             AND t.state = 'active' AND t.unmet = 0)
+ AND EXISTS (SELECT 1 FROM batch_tasks t INDEXED BY batch_tasks_ready
+             WHERE t.account = j.account AND t.pool = j.pool AND t.job = j.key AND t.state = 'active' AND t.unmet = 0)
 
 -- name: waiting_tasks
 SELECT sequence, slots, rank, affinity FROM batch_tasks INDEXED BY batch_tasks_ready
