@@ -83,6 +83,7 @@ def work_on(session: Session, run_id: str, *, quiet: bool = False) -> str:
     from kyanite.runtime.worker import Worker
 
     session.running = run_id
+    session.answer_running_tasks()
     with shown(session, run_id, quiet=quiet) as on_event:
         status = Worker(session.workspace()).run(run_id, on_event)
     session.running = None

@@ -73,6 +73,15 @@ class Session:
                 self._gateway = ensure_gateway(workspace, context)
             return self._gateway
 
+    def answer_running_tasks(self) -> None:
+        """Take the gateway up for tasks that were told of it by a process that has gone."""
+        workspace = self.workspace()
+        if (workspace.home / "gateway.json").exists():
+            from kyanite.server.gateway import is_counted_on
+
+            if is_counted_on(workspace):
+                self.gateway()
+
     def _task_environment(self, pool: Pool) -> dict[str, str]:
         from kyanite.server.gateway import pool_reach, task_environment
 

@@ -62,6 +62,13 @@ def credentials(vault: Vault) -> dict[str, bool]:
     return {f"{user}:{_secret(vault, reach)}": reach == "open" for user, reach in USERS.items()}
 
 
+def is_counted_on(workspace: Workspace) -> bool:
+    """Whether a task is on a node that may have been told of the gateway."""
+    from kyanite.database import named_statements
+
+    return bool(workspace.database.query(named_statements("kyanite.server", "gateway.sql")["tasks_on_nodes"]))
+
+
 def pool_reach(pool: Pool) -> Reach | None:
     """How far a pool's tasks reach by the gateway; None when they do not use it. Its metadata says so.
 
