@@ -88,7 +88,8 @@ class ArmCall:
     """One authenticated and permitted call. `names` are what the route's `{names}` stand for, decoded.
 
     `segments` is the whole path, decoded, empty parts left out. `provider` is the namespace in lower case,
-    `microsoft.resources` for paths without one.
+    `microsoft.resources` for paths without one. `write` runs a short piece of work on the workspace's database, in one
+    commit with those of other calls and with this call's entry in the audit log.
     """
 
     context: ServerContext
@@ -100,6 +101,7 @@ class ArmCall:
     names: Mapping[str, str]
     content: bytes = field(repr=False)
     shared: Shared = field(repr=False)
+    write: Callable[[Callable[[], Any]], Awaitable[Any]] = field(repr=False)
     warnings: list[str] = field(default_factory=list)  # each becomes a Warning header of the answer
 
     @property

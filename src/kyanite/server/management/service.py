@@ -6,7 +6,10 @@ Nothing is looked at before the token is known, so a path without a route answer
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -24,6 +27,7 @@ from kyanite.server.management.providers import load_providers
 from kyanite.server.management.routing import Router, namespace_of, split_path
 from kyanite.server.tokens import AuthenticationError, Identity, bearer
 
+Value = TypeVar("Value")
 _NOBODY = Identity("", "anonymous", frozenset())
 
 
@@ -35,6 +39,7 @@ class _Progress:
     identity: Identity = _NOBODY
     route: Route | None = None
     warnings: list[str] = field(default_factory=list)
+    written: bool = False  # the entry of the audit log was committed together with what the call did
 
 
 class ManagementService:
@@ -104,8 +109,22 @@ class ManagementService:
                 content=await request.body(MANAGEMENT_BODY_BYTES),
                 shared=self._shared,
                 warnings=progress.warnings,
+                write=partial(self._write, request, progress),
             )
             return await route.handler(call)
+
+    async def _write(self, request: Request, progress: _Progress, work: Callable[[], Value]) -> Value:
+        database = self._context.workspace.database
+        entry = self._entry(request, progress, 200, "")
+
+        def both() -> Value:
+            value = work()
+            append(database, entry)
+            return value
+
+        value = await self.committer.run(both)
+        progress.written = True
+        return value
 
     def _identity(self, request: Request) -> Identity:
         try:
@@ -122,9 +141,14 @@ class ManagementService:
 
     async def _audit(self, request: Request, progress: _Progress, status: int, code: str) -> None:
         route = progress.route
-        if status < 400 and route is not None and route.role == "reader":
+        if status < 400 and (progress.written or (route is not None and route.role == "reader")):
             return
-        entry = AuditEntry(
+        database, entry = self._context.workspace.database, self._entry(request, progress, status, code)
+        await self.committer.run(lambda: append(database, entry))
+
+    def _entry(self, request: Request, progress: _Progress, status: int, code: str) -> AuditEntry:
+        route = progress.route
+        return AuditEntry(
             at=utc_text(self._context.clock()),
             who=progress.identity.name,
             kind=progress.identity.kind,
@@ -136,8 +160,6 @@ class ManagementService:
             code=code,
             request_id=progress.request_id,
         )
-        database = self._context.workspace.database
-        await self.committer.run(lambda: append(database, entry))
 
 
 def committer(context: ServerContext) -> Committer:

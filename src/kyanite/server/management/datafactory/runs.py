@@ -23,7 +23,6 @@ from kyanite.server.management.arm import ArmCall, ArmError
 from kyanite.server.management.datafactory.names import KINDS, factory_id, find, not_found
 from kyanite.server.management.datafactory.queries import Filter, Query, bad, instant, read_query
 from kyanite.server.management.datafactory.resources import live_factory
-from kyanite.server.management.service import committer
 
 Json = Any
 
@@ -59,7 +58,7 @@ async def create_run(call: ArmCall) -> Response:
     else:
         prepared = await asyncio.to_thread(_prepare, call, reference)
         write = partial(create_prepared, call.context.workspace, prepared, call.context.clock())
-        run_id = await call.shared.get(committer).run(write)
+        run_id = await call.write(write)
     call.context.on_run(run_id)
     return Response.json({"runId": run_id})
 
