@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kyanite.batch import wire
 from kyanite.batch.model import Node
 from kyanite.errors import BatchError
@@ -16,7 +18,7 @@ def list_all(call: Call) -> Reply:
         call,
         "nodes",
         lambda after: call.service.list_nodes(call.account, pool, after=after),
-        lambda node: wire.node_json(node, call.base),
+        lambda node: _document(call, node),
         lambda node: node.id.casefold(),
         "nodes",
     )
@@ -24,7 +26,7 @@ def list_all(call: Call) -> Reply:
 
 def get(call: Call) -> Reply:
     """ComputeNode_Get."""
-    return one(call, wire.node_json(_node(call), call.base), "nodes")
+    return one(call, _document(call, _node(call)), "nodes")
 
 
 def reboot(call: Call) -> Reply:
@@ -61,6 +63,11 @@ def get_extension(call: Call) -> Reply:
     """ComputeNodeExtension_Get: a local node has none."""
     _node(call)
     raise BatchError("The specified extension does not exist.", code="ResourceNotFound")
+
+
+def _document(call: Call, node: Node) -> dict[str, Any]:
+    recent = call.service.recent_tasks(call.account, node.pool_id, node.id)
+    return wire.node_json(node, call.base, [wire.recent_task_json(row, call.base) for row in recent])
 
 
 def _node(call: Call) -> Node:
