@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from batch_kit import RawClient
+from batch_raw_client import RawClient
 from kyanite.runtime.workspace import open_workspace
 from kyanite.server.batch.filters import FILTERS
 from kyanite.server.batch.operations import OPERATIONS

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from batch_kit import RawClient
+from batch_raw_client import RawClient
 from kyanite.runtime.workspace import open_workspace
 from server_kit import LiveServer, live_server
 

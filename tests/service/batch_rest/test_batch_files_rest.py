@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from batch_kit import RawClient
+from batch_raw_client import RawClient
 from batch_server import ACCOUNT, BatchServer, batch_server, wait_until
 
 INSIDE = b"inside of the task\n"

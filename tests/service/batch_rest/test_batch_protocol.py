@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from batch_kit import RawClient
+from batch_raw_client import RawClient
 from kyanite.server.batch.operations import OPERATIONS
 from kyanite.server.batch.routing import find_route
 from kyanite.server.tokens import Identity, issue_token
