@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,24 @@ def test_a_file_made_anew_forgets_what_was_appended(lake: StorageClient) -> None
     lake.send("PATCH", "/data/f", "action=append&position=0", b"abc")
     lake.send("PUT", "/data/f", "resource=file")
     assert lake.send("PATCH", "/data/f", "action=flush&position=3").code == "InvalidFlushPosition"
+
+
+def test_many_append_at_once(lake: StorageClient) -> None:
+    lake.send("PUT", "/data/f", "resource=file")
+    pieces = [bytes([number]) * 10_000 for number in range(32)]
+
+    def send(number: int) -> int:
+        return lake.send("PATCH", "/data/f", f"action=append&position={number * 10_000}", pieces[number]).status
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(send, reversed(range(32)))) == {202}
+        flushes = {answer.status for answer in pool.map(lambda _: flush(lake, 320_000), range(8))}
+    assert flushes <= {200, 412}
+    assert read(lake, "f") == b"".join(pieces)
+
+
+def flush(lake: StorageClient, position: int) -> Answer:
+    return lake.send("PATCH", "/data/f", f"action=flush&position={position}")
 
 
 def test_content_that_was_damaged_on_the_way(lake: StorageClient) -> None:

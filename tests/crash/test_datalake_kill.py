@@ -41,7 +41,7 @@ def write_versions(lake: StorageClient, first: int) -> int:
         return done
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_kills(tmp_path: Path, kills: int) -> None:
     chance = random.Random(47)
     answered = 0

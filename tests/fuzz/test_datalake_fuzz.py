@@ -11,7 +11,7 @@ from kyanite.runtime.workspace import open_workspace
 from server_kit import LiveServer, live_server
 from storage_client import Answer, StorageClient
 
-REQUESTS = 800
+REQUESTS = 500
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
 PATHS = (
     "/",

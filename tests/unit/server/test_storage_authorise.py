@@ -489,6 +489,24 @@ def test_a_delegated_directory(door: Door) -> None:
     door.allows(request(query=query), READ)
 
 
+@pytest.mark.parametrize("version", ["2018-11-09", "2020-02-10", "2020-12-06", "2025-07-05", "2026-04-06"])
+def test_user_delegation_of_older_versions(door: Door, version: str) -> None:
+    key = delegation_key(door)
+    values = {"sp": "r", "se": "2026-03-04T06:06:07Z", "skoid": key.signed_oid, "sktid": key.signed_tid}
+    values |= {"skt": key.signed_start, "ske": key.signed_expiry, "sks": "b", "skv": key.signed_version}
+    lines = ["r", "", values["se"], "/blob/acct/data/dir/a b.txt", *list(values.values())[2:]]
+    lines += ["", "", ""] if version >= "2020-02-10" else []
+    lines += ["", ""] if version >= "2025-07-05" else []
+    lines += ["", "", version, "b", ""]
+    lines += [""] if version >= "2020-12-06" else []
+    lines += ["", ""] if version >= "2026-04-06" else []
+    lines += ["", "", "", "", ""]
+    signature = _sign("\n".join(lines), key.value)
+    asked = request(query=urlencode({**values, "sv": version, "sr": "b", "sig": signature}))
+    door.allows(asked, READ)
+    assert door.refusal(asked, Need("r", "o", "data", "x")).error_code == "AuthenticationFailed"
+
+
 def test_headers_and_parameters_that_a_sas_demands(door: Door) -> None:
     query = delegated(
         door, delegation_key(door), request_headers={"x-a": "1", "x-b": "2"}, request_query_params={"q": "3"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
+import functools
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,7 @@ _SIGNED_HEADERS = (
     "if-unmodified-since",
     "range",
 )
+_LENGTH, _DATE = _SIGNED_HEADERS.index("content-length"), _SIGNED_HEADERS.index("date")
 _EMPTY_LENGTH_SINCE = "2015-02-21"  # before this version a length of 0 was signed as "0"
 
 
@@ -42,12 +43,11 @@ def check_shared_key(request: Request, keys: Sequence[str], now: datetime) -> No
     if name != request.account:
         raise AccessRefused("AuthenticationFailed", "The account named in the Authorization header is another one.")
     _check_date(request, now)
-    lite = scheme.lower() == "sharedkeylite"
-    text = ""
-    for text in dict.fromkeys(strings_to_sign(request, lite=lite)):
-        if is_signed(text, signature, keys):
-            return
-    shown = text.replace("\n", "\\n")
+    texts = strings_to_sign(request, lite=scheme.lower() == "sharedkeylite")
+    own = next(texts)
+    if is_signed(own, signature, keys) or any(is_signed(text, signature, keys) for text in texts):
+        return
+    shown = own.replace("\n", "\\n")
     raise AccessRefused(
         "AuthenticationFailed",
         "The MAC signature found in the HTTP request is not the same as any computed signature."
@@ -72,21 +72,24 @@ def sign(text: str, key: str) -> str:
 
 
 def strings_to_sign(request: Request, *, lite: bool = False) -> Iterator[str]:
-    """The texts whose signature is accepted for a request; the last one is the service's own form.
+    """The texts whose signature is accepted for a request; the first one is the service's own form.
 
-    Clients sort headers in two ways where a name holds `-` or `_` inside. For an account in the path, some put its
+    Clients sort headers in two ways where a name holds `-` or `_` inside. For an account in the path, most put its
     name before the whole path, as the official emulator expects it, and some leave it as it is.
     """
-    names = [name for name in request.headers if name.startswith("x-ms-")]
-    orders = [sorted(names, key=_as_words), sorted(names)]
+    names = sorted(name for name in request.headers if name.startswith("x-ms-"))
+    orders = [names]
+    if (as_words := sorted(names, key=_as_words)) != names:
+        orders.append(as_words)
+    first = _first_lines(request, lite)
     paths = [f"/{request.account}{request.raw_path}"]
     if not request.host_style:
-        paths.insert(0, request.raw_path)
+        paths.append(request.raw_path)
     for path in paths:
         resource = _lite_resource(request, path) if lite else path + _canonical_query(request)
         for order in orders:
-            headers = "".join(f"{name}:{request.headers[name]}\n" for name in order)
-            yield f"{_first_lines(request, lite)}\n{headers}{resource}"
+            headers = "".join([f"{name}:{request.headers[name]}\n" for name in order])
+            yield f"{first}\n{headers}{resource}"
 
 
 def _first_lines(request: Request, lite: bool) -> str:
@@ -94,10 +97,12 @@ def _first_lines(request: Request, lite: bool) -> str:
     date = "" if "x-ms-date" in headers else headers.get("date", "")
     if lite:
         return "\n".join((request.method, headers.get("content-md5", ""), headers.get("content-type", ""), date))
-    values = {name: headers.get(name, "") for name in _SIGNED_HEADERS} | {"date": date}
-    if values["content-length"] == "0" and headers.get("x-ms-version", "") >= _EMPTY_LENGTH_SINCE:
-        values["content-length"] = ""
-    return "\n".join((request.method, *values.values()))
+    length = headers.get("content-length", "")
+    if length == "0" and headers.get("x-ms-version", "") >= _EMPTY_LENGTH_SINCE:
+        length = ""
+    values = [headers.get(name, "") for name in _SIGNED_HEADERS]
+    values[_LENGTH], values[_DATE] = length, date
+    return "\n".join((request.method, *values))
 
 
 def _canonical_query(request: Request) -> str:
@@ -131,4 +136,9 @@ def _as_words(name: str) -> tuple[str, str]:
 
 
 def _mac(key: str, data: bytes) -> bytes:
-    return hmac.digest(base64.b64decode(key), data, hashlib.sha256)
+    return hmac.digest(_decoded(key), data, "sha256")
+
+
+@functools.lru_cache(maxsize=64)
+def _decoded(key: str) -> bytes:
+    return base64.b64decode(key)
