@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from kyanite.runtime.deploy import Deployment
 
 
+_CHANGE_COLORS = {"Create": "green", "Modify": "yellow", "NoChange": "bright_black", "Ignore": "bright_black"}
+_LINE_COLORS = {"+": "green", "-": "red", "@": "cyan"}
+
+
 @command(
     "deploy",
     short_help="Deploy an ARM template or a git folder into the workspace.",
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
             "with a parameters file and one value",
             "kyanite deploy template.json --parameters dev.json -p uniqueSuffix=7",
         ),
+        ("what would change", "kyanite deploy template.json --what-if"),
         ("a git folder as the factory `airline`", "kyanite deploy ./factory --factory-name airline"),
     ],
 )
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
 @parameter_option
 @parameters_option
 @click.option("--factory-name", metavar="NAME", help="The name of the factory of a git folder.")
+@click.option("--what-if", "only_tell", is_flag=True, help="Say what would change; change nothing.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the result.")
 @json_option
 @pass_session
@@ -45,6 +51,7 @@ def deploy(
     assignments: tuple[str, ...],
     parameters_file: Path | None,
     factory_name: str | None,
+    only_tell: bool,
     quiet: bool,
 ) -> None:
     """Deploy TEMPLATE (an ARM template) or DIR (a git folder of a factory). Doing it again changes what has changed.
@@ -56,10 +63,15 @@ def deploy(
     if source.is_dir():
         if assignments or parameters_file:
             raise click.UsageError("A git folder has no template parameters.")
+        if only_tell:
+            raise click.UsageError("--what-if is for templates; `kyanite diff DIR` compares a git folder.")
         deploy_folder(session, source, factory_name)
     else:
         if factory_name is not None:
             raise click.UsageError("--factory-name is for git folders; a template names its factories.")
+        if only_tell:
+            show_what_if(session, source, assignments, parameters_file)
+            return
         deploy_template(session, source, assignments, parameters_file, quiet=quiet)
 
 
@@ -90,6 +102,31 @@ def deploy_template(
     else:
         _show(session, deployment)
     return deployment
+
+
+def show_what_if(session: Session, template: Path, assignments: tuple[str, ...], parameters_file: Path | None) -> None:
+    """Show what deploying a template would change: a line for each resource, then the differences."""
+    from kyanite.runtime.what_if import NO_CHANGE, what_if
+
+    document = read_object(template, comments=True)
+    parameters = gather(assignments, parameters_file, template_types(document))
+    changes = what_if(session.workspace(create=True), document, parameters)
+    if session.as_json:
+        rows = [
+            {"type": one.type, "name": one.name, "changeType": one.change, "diff": list(one.lines)} for one in changes
+        ]
+        session.print_json(rows)
+        return
+    cells = [
+        [click.style(one.change, fg=_CHANGE_COLORS.get(one.change)), visible(one.type), visible(one.name)]
+        for one in changes
+    ]
+    print_table(session, ["change", "resource", "name"], cells)
+    for one in changes:
+        for line in one.lines:
+            session.echo(click.style(visible(line), fg=_LINE_COLORS.get(line[:1])))
+    different = sum(one.change != NO_CHANGE for one in changes)
+    session.echo(f"\n{different} of {len(changes)} resources would change; nothing was changed")
 
 
 def template_types(template: dict[str, Any]) -> dict[str, str]:

@@ -30,6 +30,7 @@ COMMANDS = {
     "env": ("kyanite.cli.exec:environment", "Print what `kyanite exec` sets, for a shell."),
     "eval": ("kyanite.cli.eval:evaluate", "Evaluate an expression."),
     "exec": ("kyanite.cli.exec:execute", "Run a program for which Azure's host names lead to this workspace."),
+    "export": ("kyanite.cli.export:export", "Write a factory as an ARM template or a git folder."),
     "init": ("kyanite.cli.init:init", "Make a workspace."),
     "publish": ("kyanite.cli.publish:publish", "Make a working copy what the workspace runs."),
     "run": ("kyanite.cli.run:run", "Run a pipeline and show what it does."),

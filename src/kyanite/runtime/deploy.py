@@ -7,12 +7,12 @@ it again changes what the template names and leaves the rest alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kyanite.batch.pool_spec import pool_from_arm
-from kyanite.definitions.arm import ArmResource, evaluate_template, factories_of
-from kyanite.definitions.arm_environment import Environment
+from kyanite.definitions.arm import ArmResource, Evaluated, evaluate_template, factories_of
+from kyanite.definitions.arm_environment import NO_ID, Environment
 from kyanite.definitions.load import with_resource
 from kyanite.definitions.model import Factory
 from kyanite.definitions.problem import Problem
@@ -31,11 +31,23 @@ FACTORY = "microsoft.datafactory/factories"
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What a deployment made: `{"type", "name"}` of each resource in order, and the problems its factories have."""
+    """What a deployment made: `{"type", "name"}` of each resource in order, and the problems its factories have.
+
+    `outputs` are those of the template, name -> `{type, value}`.
+    """
 
     resources: tuple[dict[str, str], ...]
     factories: tuple[str, ...]
     warnings: tuple[Problem, ...]
+    outputs: Mapping[str, Json] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A template evaluated and found deployable; nothing has been made."""
+
+    evaluated: Evaluated
+    factories: Mapping[str, Factory]
 
 
 def deploy(
@@ -45,6 +57,8 @@ def deploy(
     *,
     resource_group: str = "kyanite",
     location: str = "local",
+    subscription: str = NO_ID,
+    deployment_name: str = "kyanite",
     progress: Progress = lambda text: None,
 ) -> Deployment:
     """Deploy a template into the workspace.
@@ -53,22 +67,22 @@ def deploy(
     BatchError when a pool's start task fails on its nodes; then everything else is deployed all the same.
     """
     environment = Environment(
-        resource_group=resource_group, location=location, list_keys=lambda kind, name, _: _keys(workspace, kind, name)
+        subscription_id=subscription,
+        resource_group=resource_group,
+        location=location,
+        deployment_name=deployment_name,
+        list_keys=lambda kind, name, _: _keys(workspace, kind, name),
     )
-    evaluated = evaluate_template(template, parameters, environment)
+    understood = understand(template, parameters, environment)
+    evaluated, factories = understood.evaluated, understood.factories
     workspace.vault.register(named_by_value(evaluated.secure_values))
-    _refuse_unknown(evaluated.resources)
-    for resource in evaluated.resources:
-        if resource.type.casefold() == f"{BATCH}/pools":
-            pool_from_arm(resource.name.rsplit("/", 1)[-1], resource.properties)
-    factories = factories_of(evaluated)
     for resource in evaluated.resources:
         apply = _APPLY.get(resource.type.casefold())
         if apply is not None:
             apply(workspace, resource, progress)
     problems: list[Problem] = []
     for factory in factories.values():
-        merged = _merge(workspace, factory)
+        merged = merged_factory(workspace, factory)
         workspace.vault.register(factory_secrets(merged))
         workspace.save_factory(merged)
         problems += check_factory(merged)
@@ -78,7 +92,18 @@ def deploy(
         resources=tuple({"type": resource.type, "name": resource.name} for resource in evaluated.resources),
         factories=tuple(factory.name for factory in factories.values()),
         warnings=tuple(problems),
+        outputs=evaluated.outputs,
     )
+
+
+def understand(template: Mapping[str, Json], parameters: Mapping[str, Json], environment: Environment) -> Understood:
+    """Evaluate a template and refuse what cannot be deployed; the errors are those of `deploy`."""
+    evaluated = evaluate_template(template, parameters, environment)
+    _refuse_unknown(evaluated.resources)
+    for resource in evaluated.resources:
+        if resource.type.casefold() == f"{BATCH}/pools":
+            pool_from_arm(resource.name.rsplit("/", 1)[-1], resource.properties)
+    return Understood(evaluated, factories_of(evaluated))
 
 
 def _keys(workspace: Workspace, kind: str, name: str) -> Sequence[str]:
@@ -156,7 +181,7 @@ def _prepare_pools(workspace: Workspace, resources: Sequence[ArmResource], progr
             workspace.batch.prepare_pool(account, pool, progress)
 
 
-def _merge(workspace: Workspace, factory: Factory) -> Factory:
+def merged_factory(workspace: Workspace, factory: Factory) -> Factory:
     """The deployed factory with the template's resources in place of those with the same names."""
     known = {name.casefold() for name in workspace.factories()}
     if factory.name.casefold() not in known:
