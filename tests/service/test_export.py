@@ -181,4 +181,4 @@ def test_commands(workspace, tmp_path, capsys):
     (tmp_path / "less.json").write_text(json.dumps(template))
     code, out = run("deploy", tmp_path / "less.json", "--parameters", tmp_path / "values.json", "--what-if")
     assert code == 0, out.err
-    assert "0 of 5 resources would change" in out.out
+    assert "0 of 4 resources would change" in out.out
