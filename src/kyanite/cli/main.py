@@ -38,6 +38,7 @@ COMMANDS = {
     "serve": ("kyanite.cli.serve:serve", "Answer Azure's clients, fire triggers and work on runs until it is stopped."),
     "split": ("kyanite.cli.split:split", "Split parquet files into equal parts of at most a size."),
     "storage": ("kyanite.cli.storage:storage", "List, upload, download, copy and delete files in storage accounts."),
+    "token": ("kyanite.cli.token:token", "Make a token or a client's secret with a role."),
     "trigger": ("kyanite.cli.trigger:trigger", "List, start, stop and preview triggers; look at their runs."),
     "validate": ("kyanite.cli.validate:validate", "Find what would fail at run time, without running anything."),
     "version": ("kyanite.cli.version:version", "Show versions."),

@@ -16,8 +16,8 @@ from uuid import uuid4
 from kyanite.errors import KyaniteError, NotFoundError
 from kyanite.limits import TOKEN_SECONDS
 from kyanite.server.context import ServerContext
-from kyanite.server.guard import BadMethod
 from kyanite.server.failures import Failures
+from kyanite.server.guard import BadMethod
 from kyanite.server.http import Request, Response
 from kyanite.server.principals import client, program
 from kyanite.server.tokens import TENANT_ID, Identity, issue_token
@@ -27,7 +27,7 @@ _SCOPE_END = "/.default"
 _LOGIN = "login.microsoftonline.com"
 
 # grants that we have nobody for, by the name that clients show -> what to do instead
-_INSTEAD = "Use a client secret (`kyanite token --client ID`), or run the program with `kyanite exec`."
+_INSTEAD = "Use a client secret (`kyanite token ID --client`), or run the program with `kyanite exec`."
 
 
 class LoginRefused(KyaniteError):
