@@ -6,6 +6,7 @@ https://learn.microsoft.com/azure/storage/blobs/data-lake-storage-access-control
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Literal
@@ -29,7 +30,7 @@ Acl = dict[Key, str]
 def read_acl(text: str, *, rights: bool = True) -> Acl:
     """The entries of `[scope:]kind:principal:rwx,...`; without rights (`rights=False`) as for their removal.
 
-    StorageError `InvalidAcl`... the service's own `InvalidInput` for what cannot be read.
+    StorageError `InvalidInput` for what cannot be read.
     """
     acl: Acl = {}
     for piece in text.split(","):
@@ -74,6 +75,15 @@ def acl_of(access: Mapping[str, str], *, is_folder: bool) -> Acl:
 
 def shown(access: Mapping[str, str], *, is_folder: bool) -> dict[str, str]:
     """Owner, group, permissions and acl as the service tells them."""
+    return dict(_untouched(is_folder)) if not access else _shown(access, is_folder)
+
+
+@functools.cache
+def _untouched(is_folder: bool) -> dict[str, str]:
+    return _shown({}, is_folder)
+
+
+def _shown(access: Mapping[str, str], is_folder: bool) -> dict[str, str]:
     acl = acl_of(access, is_folder=is_folder)
     return {
         "owner": access.get("owner") or OWNER,

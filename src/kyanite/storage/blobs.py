@@ -90,9 +90,10 @@ class BlobStore:
             try:
                 return self._opened(folder, name, container, path)
             except FileNotFoundError:
-                if self.hierarchical:
+                other = None if self.hierarchical else names.beside_folder(name)
+                if other is None:
                     raise
-                return self._opened(folder, names.escaped_part(names.read_name(name))[-1], container, path)
+                return self._opened(folder, other, container, path)
 
     def _opened(self, folder: int, name: str, container: str, path: str) -> tuple[int, Blob]:
         fd = os.open(name, _READ_FLAGS, dir_fd=folder)
@@ -117,9 +118,8 @@ class BlobStore:
         return None
 
     def _candidates(self, name: str) -> tuple[str, ...]:
-        if self.hierarchical or name.startswith(names.ESCAPED):
-            return (name,)
-        return name, names.escaped_part(name)[-1]
+        other = None if self.hierarchical else names.beside_folder(name)
+        return (name,) if other is None else (name, other)
 
     def blob_of(self, status: os.stat_result, container: str, path: str) -> Blob:
         """What a status says of a file or folder; `LinkRefused` when it is neither."""
@@ -380,7 +380,13 @@ class BlobStore:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return name
-        return names.escaped_part(names.read_name(name))[-1] if stat.S_ISDIR(status.st_mode) else name
+        return self._other(name) if stat.S_ISDIR(status.st_mode) else name
+
+    def _other(self, name: str) -> str:
+        other = names.beside_folder(name)
+        if other is None:
+            raise StorageError("Blobs go on behind a name as long as this.", where=self.account, code="NameCollision")
+        return other
 
     def _forget(self, records: Records, old: Blob | None) -> None:
         if old is not None and not old.is_folder:
@@ -455,7 +461,7 @@ class BlobStore:
                 if stat.S_ISDIR(status.st_mode):
                     continue
                 with locked(self.folder, container, names.read_parts(parts[: depth + 1])):
-                    os.rename(part, names.escaped_part(names.read_name(part))[-1], src_dir_fd=folder, dst_dir_fd=folder)
+                    os.rename(part, self._other(part), src_dir_fd=folder, dst_dir_fd=folder)
             return
 
     @contextlib.contextmanager

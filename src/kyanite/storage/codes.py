@@ -8,7 +8,14 @@ _STATUS: dict[int, tuple[str, ...]] = {
         "BadRequest",
         "BlockListTooLong",
         "InvalidBlobOrBlock",
+        "ContentLengthMustBeZero",
+        "HierarchicalNamespaceNotEnabled",
         "InvalidBlockId",
+        "InvalidPropertyName",
+        "InvalidTag",
+        "InvalidXmlNodeValue",
+        "MetadataTooLarge",
+        "ReservedResourceName",
         "InvalidBlockList",
         "InvalidHeaderValue",
         "InvalidInput",
@@ -46,6 +53,7 @@ _STATUS: dict[int, tuple[str, ...]] = {
         "AuthorizationServiceMismatch",
         "InsufficientAccountPermissions",
         "CannotVerifyCopySource",
+        "CorsPreflightFailure",
     ),
     404: (
         "BlobNotFound",
@@ -109,6 +117,7 @@ _STATUS: dict[int, tuple[str, ...]] = {
     413: ("RequestBodyTooLarge",),
     416: ("InvalidRange",),
     501: ("NotImplemented", "NotSupported", "SnapshotsNotSupported", "ApiNotImplemented"),
+    503: ("ServerBusy",),
     507: ("DiskFull", "InsufficientStorage"),
 }
 _BY_CODE = {code: status for status, codes in _STATUS.items() for code in codes}

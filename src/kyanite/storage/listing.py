@@ -114,7 +114,7 @@ def _collect(folder: int, begun: str, above: tuple[str, ...], found: list[Child]
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            if name[0] != "." or not name.startswith((names.ESCAPED, names.CONTINUED)):
+            if name[0] != "." or not name.startswith((names.ESCAPED, names.CONTINUED, names.BESIDE_FOLDER)):
                 if not begun and not entry.is_symlink():
                     found.append(Child(name, entry.is_dir(follow_symlinks=False), (name,)))
             elif names.is_continued(name):

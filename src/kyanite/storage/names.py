@@ -13,6 +13,7 @@ from kyanite.limits import PATH_PART_BYTES
 
 ESCAPED = ".kyanite~"  # the rest is the name itself
 CONTINUED = ".kyanite+"  # the rest is a beginning of the name, the part below it goes on
+BESIDE_FOLDER = ".kyanite="  # a blob whose own name is taken by a folder, in accounts without folders
 _PIECE_BYTES = PATH_PART_BYTES - len(ESCAPED)
 
 
@@ -20,13 +21,13 @@ def stored_part(part: str) -> tuple[str, ...]:
     """The file names, one below the other, that stand for one part of a path."""
     if part and part[0] != "." and len(part) < PATH_PART_BYTES // 4:
         return (part,)
-    if part in ("", ".", "..") or part.startswith((ESCAPED, CONTINUED)):
+    if part in ("", ".", "..") or part.startswith((ESCAPED, CONTINUED, BESIDE_FOLDER)):
         return escaped_part(part)
     return (part,) if len(part.encode()) <= PATH_PART_BYTES else escaped_part(part)
 
 
 def escaped_part(part: str) -> tuple[str, ...]:
-    """The escaped spelling of a part, also where the plain one would do."""
+    """The escaped spelling of a part."""
     pieces = _pieces(part)
     return (*(CONTINUED + piece for piece in pieces[:-1]), ESCAPED + pieces[-1])
 
@@ -58,7 +59,13 @@ def is_continued(name: str) -> bool:
 
 def read_name(name: str) -> str:
     """What a stored name says: the part, or of a continued one its beginning."""
-    return name[len(ESCAPED) :] if name.startswith((ESCAPED, CONTINUED)) else name
+    return name[len(ESCAPED) :] if name.startswith((ESCAPED, CONTINUED, BESIDE_FOLDER)) else name
+
+
+def beside_folder(name: str) -> str | None:
+    """The stored name of a blob where a folder has its own stored name; None when that would be too long."""
+    other = BESIDE_FOLDER + read_name(name)
+    return other if len(other.encode()) <= PATH_PART_BYTES else None
 
 
 def read_parts(names: Sequence[str]) -> str:

@@ -18,7 +18,6 @@ _BOUNDARY = re.compile(r'boundary\s*=\s*"?([^";]*)"?', re.IGNORECASE)
 
 async def run(call: Call) -> Response:
     """The answers to all parts, in their order."""
-    call.authority.authorise(call.request, call.account)
     found = [text.strip() for text in _BOUNDARY.findall(call.header("content-type"))]
     if len(found) != 1 or not found[0]:
         raise UserError("A batch is a multipart/mixed body with one boundary.", code="InvalidHeaderValue")

@@ -12,6 +12,7 @@ from kyanite.server.storage.headers import metadata_headers, read_conditions, re
 from kyanite.server.storage.lease import lease_headers
 from kyanite.server.storage.xml import answer, element, leaf, parse
 from kyanite.storage import containers
+from kyanite.storage.model import check_container_name
 
 _POLICIES = 5
 
@@ -24,6 +25,11 @@ async def create(call: Call) -> Response:
         raise UserError(
             "The specified resource name length is not within the permissible limits.", code="OutOfRangeInput"
         )
+    try:
+        check_container_name(call.container)
+    except UserError as problem:
+        message = "The specifed resource name contains invalid characters."  # the service's own spelling
+        raise UserError(message, cure=problem.cure, code="InvalidResourceName") from problem
     made = await call.in_thread(containers.create, call.store, call.container, metadata)
     return changed(made.etag, made.modified, 201)
 

@@ -162,6 +162,8 @@ def _blob(call: Call, blob: Blob, include: frozenset[str]) -> str:
     if properties.blob_type != APPEND_BLOB:
         inferred = "" if properties.tier else "<AccessTierInferred>true</AccessTierInferred>"
         parts.append(f"<AccessTier>{properties.tier or 'Hot'}</AccessTier>{inferred}")
+    elif properties.sealed:
+        parts.append("<Sealed>true</Sealed>")
     parts.append(_lease(call, blob))
     parts.append("<ServerEncrypted>true</ServerEncrypted>")
     if properties.tags:

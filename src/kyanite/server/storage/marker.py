@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 
 from kyanite.errors import UserError
 
 _FORM = "2!"
+_PLAIN = re.compile(r"[A-Za-z0-9$][A-Za-z0-9/._-]*\Z")
 
 
 def write_marker(name: str) -> str:
-    """The marker for the page after this name."""
+    """The marker for the page after this name: the name itself where an address can hold it."""
+    if _PLAIN.match(name):
+        return name
     return _FORM + base64.urlsafe_b64encode(name.encode("utf-8", "surrogatepass")).decode()
 
 

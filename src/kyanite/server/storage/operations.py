@@ -29,7 +29,6 @@ class Operation:
     access: str = ""
     creates: bool = False
     service_sas: bool = True
-    own_access: bool = False
     refused: str = ""
 
 
@@ -54,7 +53,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Get User Delegation Key", ("service", "POST", "service/userdelegationkey"), "service_level:delegation_key"
     ),
     Operation("Get Account Information", ("service", "GET", "account/properties"), "service_level:account", _ANY),
-    Operation("Blob Batch", ("service", "POST", "batch"), "batch:run", own_access=True),
+    Operation("Blob Batch", ("service", "POST", "batch"), "batch:run", _ANY, service_sas=False),
     Operation("Preflight Blob Request", ("service", "OPTIONS", ""), "cors"),
     _no("Get Blob Service Stats", "service", "GET", "service/stats", "there is no secondary location"),
     _no("Find Blobs by Tags", "service", "GET", "blobs", "tags are kept, but there is no index of them"),
@@ -76,7 +75,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("Delete Container", ("container", "DELETE", ""), "container_level:delete", "d", service_sas=False),
     Operation("Lease Container", ("container", "PUT", "lease"), "lease:container", "w", service_sas=False),
     Operation("List Blobs", ("container", "GET", "list"), "list_blobs:run", "l"),
-    Operation("Blob Batch (container)", ("container", "POST", "batch"), "batch:run", own_access=True),
+    Operation("Blob Batch (container)", ("container", "POST", "batch"), "batch:run", _ANY),
     Operation(
         "Get Account Information (container)", ("container", "GET", "account/properties"), "service_level:account", _ANY
     ),
@@ -125,7 +124,7 @@ BY_KEY: dict[tuple[str, str, str], Operation] = {operation.key: operation for op
 def split_path(request: Request) -> tuple[str, str]:
     """The container and the path of a blob in it, decoded; a blob without a container is in `$root`."""
     first, slash, rest = request.rest.removeprefix("/").partition("/")
-    container, path = unquote(first), unquote(rest)
+    container, path = unquote(first), unquote(rest).replace("\\", "/")  # as the service does
     if slash and rest:
         return container, path
     restype, comp = request.query.get("restype"), request.query.get("comp")

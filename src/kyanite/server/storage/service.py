@@ -93,8 +93,7 @@ class StorageService:
             raise StorageError("The request names no operation of the Blob service.", code="UnsupportedHttpVerb")
         if operation.run == PREFLIGHT:
             raise StorageError("CORS is not enabled for this account.", code="CorsPreflightFailure")
-        if not operation.own_access:
-            self.authority.authorise(request, account, *needs(operation, call))
+        self.authority.authorise(request, account, *needs(operation, call))
         refuse_unsupported(operation, call)
         function = self._loaded.get(operation.run)
         if function is None:

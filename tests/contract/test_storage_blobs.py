@@ -1,0 +1,268 @@
+"""Blobs on disk: a full disk, torn appends, renames with properties, events, names, and what sweeping removes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from kyanite.errors import StorageError
+from kyanite.secrets import Vault
+from kyanite.server.storage.copy_source import is_refused
+from kyanite.storage import StorageAccounts, appending, blocks, containers, events, listing, names, staged
+from kyanite.storage.conditions import Conditions
+from kyanite.storage.properties import APPEND_BLOB, Properties
+from kyanite.storage.renames import rename
+
+
+@pytest.fixture(params=[True, False], ids=["folders", "flat"])
+def store(request, tmp_path):
+    account = StorageAccounts(tmp_path / "storage", Vault()).create("acct", hierarchical=request.param)
+    containers.create(account.blobs, "box")
+    return account.blobs
+
+
+def put(store, path, data=b"x", properties=None, conditions=None, container="box"):
+    with store.stage() as made:
+        made.write(data)
+        return store.publish(made, container, path, properties or Properties(), conditions or Conditions())
+
+
+def read(store, path, container="box"):
+    fd, blob = store.open(container, path)
+    try:
+        return os.pread(fd, blob.size, 0)
+    finally:
+        os.close(fd)
+
+
+def code_of(action):
+    with pytest.raises(StorageError) as caught:
+        action()
+    return caught.value.error_code
+
+
+def leavings(store):
+    return [path.name for path in (store.folder / ".staging").iterdir()]
+
+
+def records(store, container="box"):
+    return sorted(path.name for path in (store.folder / ".properties" / container).glob("*-*"))
+
+
+def test_a_full_disk_leaves_the_old_version_and_no_junk(store, monkeypatch):
+    put(store, "a", b"old")
+    before = store.require("box", "a")
+
+    def full(*_details):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        put(store, "a", b"new")
+    monkeypatch.undo()
+    assert read(store, "a") == b"old" and store.require("box", "a") == before
+    monkeypatch.setattr("kyanite.storage.properties._write_all", full)
+    assert code_of(lambda: put(store, "a", b"new")) == "DiskFull"
+    monkeypatch.undo()
+    assert read(store, "a") == b"old" and leavings(store) == [] and len(records(store)) == 1
+
+
+def test_a_full_disk_during_an_append_takes_the_append_back(store, monkeypatch):
+    put(store, "log", b"", Properties(blob_type=APPEND_BLOB))
+    with store.stage() as piece:
+        piece.write(b"one")
+        appending.append(store, "box", "log", piece)
+    before = store.require("box", "log")
+
+    def half(source, target, length, *offsets):
+        staged.os.pwrite(target, b"t", offsets[-1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(appending, "copy_range", half)
+    with store.stage() as piece:
+        piece.write(b"two")
+        assert code_of(lambda: appending.append(store, "box", "log", piece)) == "DiskFull"
+    assert store.require("box", "log") == before and read(store, "log") == b"one"
+    assert (store.folder / "box" / "log").read_bytes() == b"one" and leavings(store) == []
+
+
+def test_an_append_that_a_kill_cut_short_is_neither_seen_nor_kept(store, monkeypatch):
+    put(store, "log", b"", Properties(blob_type=APPEND_BLOB, metadata={"a": "b"}))
+    with store.stage() as piece:
+        piece.write(b"one")
+        whole, _ = appending.append(store, "box", "log", piece)
+
+    class Killed(BaseException):
+        pass
+
+    def cut(source, target, length, *offsets):
+        os.pwrite(target, b"tw", offsets[-1])
+        raise Killed
+
+    monkeypatch.setattr(appending, "copy_range", cut)
+    with pytest.raises(Killed), store.stage() as piece:
+        piece.write(b"two")
+        appending.append(store, "box", "log", piece)
+    monkeypatch.undo()
+    assert (store.folder / "box" / "log").read_bytes() == b"onetw"
+    assert store.require("box", "log") == whole and read(store, "log") == b"one"
+    assert [blob.size for blob in listing.walk(store, "box")] == [3]
+    with store.stage() as piece:
+        piece.write(b"2")
+        blob, offset = appending.append(store, "box", "log", piece)
+    assert (offset, blob.size, blob.properties.metadata) == (3, 4, {"a": "b"})
+    assert (store.folder / "box" / "log").read_bytes() == b"one2"
+
+
+def test_a_reader_goes_on_with_the_version_it_opened(store):
+    put(store, "a", b"old version")
+    fd, blob = store.open("box", "a")
+    put(store, "a", b"new")
+    store.delete("box", "a")
+    assert os.pread(fd, 100, 0) == b"old version" and blob.size == 11
+    os.close(fd)
+
+
+def test_records_go_with_their_versions(store):
+    for version in range(5):
+        put(store, "d/a", b"x" * version, Properties(metadata={"v": str(version)}))
+        store.change("box", "d/a", lambda old: Properties(metadata={**old.metadata, "more": "1"}))
+    assert len(records(store)) == 1
+    assert store.require("box", "d/a").properties.metadata == {"v": "4", "more": "1"}
+    store.delete("box", "d/a")
+    assert records(store) == []
+    assert (store.folder / "box" / "d").exists() == store.hierarchical
+
+
+def test_deleting_and_renaming_folders(tmp_path):
+    store = StorageAccounts(tmp_path / "storage", Vault()).create("acct").blobs
+    for box in ("box", "other"):
+        containers.create(store, box)
+    put(store, "d/e/f", b"data", Properties(metadata={"a": "b"}, content_type="x/y"))
+    store.make_folder("box", "d/e", Properties(metadata={"folder": "1"}))
+    before = store.require("box", "d/e/f")
+    rename(store, ("box", "d"), ("box", "moved"))
+    after = store.require("box", "moved/e/f")
+    assert (after.etag, after.properties) == (before.etag, before.properties)
+    assert store.require("box", "moved/e").properties.metadata == {"folder": "1"}
+    rename(store, ("box", "moved"), ("other", "there"))
+    assert store.require("other", "there/e/f").properties == before.properties
+    assert store.require("other", "there/e").properties.metadata == {"folder": "1"}
+    assert code_of(lambda: rename(store, ("other", "there"), ("other", "there/in"))) == "InvalidRenameSourcePath"
+    assert code_of(lambda: rename(store, ("other", "nothing"), ("other", "x"))) == "SourcePathNotFound"
+    assert code_of(lambda: store.delete("other", "there")) == "DirectoryNotEmpty"
+    store.delete("other", "there", recursive=True)
+    assert store.get("other", "there") is None and records(store, "other") == [] and leavings(store) == []
+
+
+def test_events_of_blobs_feed_the_trigger(store):
+    account = store.folder
+    events.listen(account)
+    put(store, "d/a", b"1")
+    blocks.commit(store, "box", "b", [], Properties())
+    store.change("box", "b", lambda old: old)
+    store.delete("box", "d/a")
+    noted = [(note.kind, note.paths) for note in events.noted(account)]
+    assert noted == [("created", ("d/a",)), ("created", ("b",)), ("deleted", ("d/a",))]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a",
+        "a/b",
+        "x" * 255,
+        "x" * 256,
+        "ü" * 300 + "/" + "y" * 700,
+        "a//b",
+        "a/",
+        "/a",
+        ".",
+        "..",
+        "a/../b",
+        ".kyanite~a",
+        ".kyanite+a",
+        ".kyanite=a",
+        ".hidden",
+        "…",
+        "a" * 247,
+        "a" * 246,
+    ],
+)
+def test_names_are_stored_so_that_they_come_back(path):
+    stored = names.stored_parts(path)
+    assert names.read_parts(stored) == path
+    assert all(part not in ("", ".", "..") and "/" not in part and len(part.encode()) <= 255 for part in stored)
+
+
+def test_a_flat_account_keeps_every_name_apart(tmp_path):
+    store = StorageAccounts(tmp_path / "storage", Vault()).create("acct", hierarchical=False).blobs
+    containers.create(store, "box")
+    wanted = [
+        "a",
+        "a/",
+        "a//b",
+        "a/b",
+        "a/b/c",
+        "..",
+        "../x",
+        ".",
+        "./a",
+        "/a",
+        "x" * 300,
+        "x" * 300 + "/y",
+        "x" * 301,
+        ".kyanite~a",
+        ".kyanite=a",
+    ]
+    for name in wanted:
+        put(store, name, name.encode())
+    for name in wanted:
+        assert read(store, name) == name.encode()
+    assert [blob.path for blob in listing.walk(store, "box")] == sorted(wanted)
+    for after in sorted(wanted):
+        rest = [blob.path for blob in listing.walk(store, "box", after=after)]
+        assert rest == [name for name in sorted(wanted) if name > after]
+    for name in wanted:
+        store.delete("box", name)
+    assert list(listing.walk(store, "box")) == [] and list((store.folder / "box").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["storage"]
+
+
+def test_prefixes(store):
+    for name in ("a/1", "a/2", "ab/3", "b"):
+        put(store, name)
+    for prefix, expected in (("a", ["a/1", "a/2", "ab/3"]), ("a/", ["a/1", "a/2"]), ("a/2", ["a/2"]), ("c", [])):
+        assert [blob.path for blob in listing.walk(store, "box", prefix=prefix, folders=False)] == expected
+    shown = [item.path for item in listing.level(store, "box", prefix="a")]
+    assert shown == ["a/", "ab/"]
+
+
+def test_old_records_without_a_file_are_swept(store):
+    put(store, "a", b"1")
+    (store.folder / "box" / "a").unlink()
+    put(store, "b", b"1")
+    kept = f"{store.require('box', 'b').modified_ns:x}-1"
+    assert store.records("box").sweep({kept}, older_than_ns=2**62) == 1
+    assert records(store) == [kept]
+
+
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [
+        ("169.254.169.254", True),
+        ("fe80::1", True),
+        ("fe80::1%eth0", True),
+        ("::ffff:169.254.169.254", True),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("168.63.129.16", True),
+        ("224.0.0.1", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("93.184.216.34", False),
+    ],
+)
+def test_addresses_that_no_copy_reads_from(address, refused):
+    assert is_refused(address) is refused

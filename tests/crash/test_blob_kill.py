@@ -1,0 +1,95 @@
+"""A server killed in the middle of puts, commits, appends and deletions: each blob is old or new, never half."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from storage_client import StorageClient
+
+PROGRAM = Path(__file__).parent / "datalake_program.py"  # serves, and waits to be killed
+BLOCK = 200 * 1024
+
+
+def content(version: int, blocks: int) -> bytes:
+    return bytes([version % 251]) * (blocks * BLOCK)
+
+
+def write_versions(blobs: StorageClient, first: int, answered: dict[str, int]) -> None:
+    """Write versions of four blobs until the server is gone; notes the last version of each that was answered."""
+    version = first
+    try:
+        while True:
+            put = blobs.send(
+                "PUT", "/box/put", body=content(version, 1), x_ms_blob_type="BlockBlob", x_ms_meta_v=str(version)
+            )
+            assert put.status == 201
+            answered["put"] = version
+            ids = [base64.b64encode(f"{number:04}".encode()).decode() for number in range(3)]
+            for each in ids:
+                query = f"comp=block&blockid={each.replace('=', '%3D')}"
+                assert blobs.send("PUT", "/box/blocks", query, content(version, 1)).status == 201
+            listed = "".join(f"<Latest>{each}</Latest>" for each in ids)
+            body = f"<BlockList>{listed}</BlockList>".encode()
+            assert blobs.send("PUT", "/box/blocks", "comp=blocklist", body, x_ms_meta_v=str(version)).status == 201
+            answered["blocks"] = version
+            appended = blobs.send("PUT", "/box/log", "comp=appendblock", content(version, 1))
+            assert appended.status == 201
+            answered["log"] = int(appended.headers["x-ms-blob-append-offset"]) // BLOCK + 1
+            blobs.send("PUT", "/box/gone", body=b"x", x_ms_blob_type="BlockBlob")
+            assert blobs.send("DELETE", "/box/gone").status == 202
+            version += 1
+    except (OSError, http.client.HTTPException):
+        return
+
+
+def check(blobs: StorageClient, answered: dict[str, int]) -> None:
+    for name, blocks in (("put", 1), ("blocks", 3)):
+        found = blobs.send("GET", f"/box/{name}")
+        if found.status == 404:
+            assert name not in answered
+            continue
+        version = int(found.headers["x-ms-meta-v"])
+        assert version in (answered.get(name, 0), answered.get(name, 0) + 1)
+        assert found.body == content(version, blocks)
+    log = blobs.send("GET", "/box/log")
+    assert log.headers["x-ms-blob-type"] == "AppendBlob"
+    count = int(log.headers["x-ms-blob-committed-block-count"])
+    assert len(log.body) == count * BLOCK and count in (answered.get("log", 0), answered.get("log", 0) + 1)
+    for start in range(0, len(log.body), BLOCK):
+        assert len(set(log.body[start : start + BLOCK])) == 1
+
+
+@pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.slow)])
+def test_kills(tmp_path: Path, kills: int) -> None:
+    chance = random.Random(51)
+    answered: dict[str, int] = {}
+    for _ in range(kills):
+        process = subprocess.Popen([sys.executable, PROGRAM, tmp_path], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        url, key = process.stdout.readline().split()
+        blobs = StorageClient(url, "acct", key)
+        if blobs.send("PUT", "/box", "restype=container").status == 201:
+            assert blobs.send("PUT", "/box/log", x_ms_blob_type="AppendBlob").status == 201
+        check(blobs, answered)
+        found = blobs.send("HEAD", "/box/put")
+        first = int(found.headers.get("x-ms-meta-v", "0")) + 1
+        found = blobs.send("HEAD", "/box/log")
+        answered["log"] = int(found.headers["x-ms-blob-committed-block-count"])
+        killer = threading.Timer(chance.uniform(0.02, 0.4), process.kill)
+        killer.start()
+        write_versions(blobs, first, answered)
+        killer.join()
+        process.wait()
+        process.stdout.close()
+    assert answered["put"] > 1 and answered["blocks"] > 0 and answered["log"] > 0
+    account = tmp_path / "storage" / "acct"
+    records = [path.name for path in (account / ".properties" / "box").glob("*-*")]
+    assert len(records) < 10 + 4 * kills
