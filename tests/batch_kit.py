@@ -11,6 +11,7 @@ from pathlib import Path
 from kyanite.batch import rows, wire
 from kyanite.batch.model import TASK_ENDED, Exited, task_problems
 from kyanite.batch.pools import Health, Report, Seen
+from kyanite.batch.pools.local import LocalFiles
 from kyanite.batch.service import BatchService
 from kyanite.database import Database
 from kyanite.secrets import Vault
@@ -31,18 +32,17 @@ class Clock:
         self.now += timedelta(**by)
 
 
-class Files:
-    def __init__(self, removed, place):
+class Files(LocalFiles):
+    """Real folders; remembers what was removed."""
+
+    def __init__(self, root, removed, place):
+        super().__init__(root)
         self._removed, self._place = removed, place
-
-    def list(self, parts, recursive):
-        return []
-
-    def read(self, parts, offset, length):
-        return b""
 
     def remove(self, parts):
         self._removed.append((self._place.node, "/".join(parts)))
+        if self.root.is_dir():
+            super().remove(parts)
 
 
 @dataclass
@@ -131,7 +131,7 @@ class FakeNodes:
         return Health(True)
 
     def files(self, place):
-        return Files(self.removed, place)
+        return Files(self.node_folder(place.account, place.pool, place.node), self.removed, place)
 
     def node_folder(self, account, pool, node):
         return self.root / account / pool / "nodes" / node

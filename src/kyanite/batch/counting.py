@@ -38,10 +38,17 @@ def count_nodes(pools: Sequence[Pool], rows: Iterable[Mapping[str, Any]]) -> lis
     for row in rows:
         if row["pool"] not in found:
             continue
-        state = (
-            "leavingpool" if row["leaving"] else "running" if row["state"] == "idle" and row["busy"] else row["state"]
-        )
         counts = found[row["pool"]][kinds[row["dedicated"]]]
-        counts[NAMES[state]] += row["n"]
+        counts[NAMES[_state(row)]] += row["n"]
         counts["total"] += row["n"]
     return [{"poolId": pool.id, **found[pool.id.casefold()]} for pool in pools]
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    if row["leaving"]:
+        return "leavingpool"
+    if row["state"] != "idle":
+        return str(row["state"])
+    if row["busy"]:
+        return "running"
+    return "idle" if row["scheduling"] == "enabled" else "offline"

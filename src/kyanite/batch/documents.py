@@ -134,6 +134,22 @@ def read_start_task(body: Document) -> StartTask:
     )
 
 
+def pool_document(spec: PoolSpec) -> dict[str, Any]:
+    """The document of a pool that was made in Python. A start task whose files have no URL stays out of it."""
+    body: dict[str, Any] = {
+        "id": spec.id,
+        "displayName": spec.display_name,
+        "vmSize": spec.vm_size,
+        "taskSlotsPerNode": spec.slots_per_node,
+        "taskSchedulingPolicy": {"nodeFillType": "pack" if spec.pack else "spread"},
+    }
+    if spec.formula is not None:
+        body |= {"enableAutoScale": True, "autoScaleFormula": spec.formula}
+    else:
+        body |= {"targetDedicatedNodes": spec.dedicated_nodes, "targetLowPriorityNodes": spec.low_priority_nodes}
+    return {name: value for name, value in body.items() if value is not None}
+
+
 # ---- jobs
 
 

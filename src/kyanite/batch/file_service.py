@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kyanite.batch.codes import refusal
-from kyanite.batch.files import (
-    FileEntry,
-    OpenFile,
-    delete_path,
-    list_folder,
-    open_file,
-    read_range,
-    split_path,
-)
+from kyanite.batch.files import FileEntry, OpenFile, split_path
+from kyanite.batch.model import Pool
+from kyanite.batch.pools import NodeFiles, Place
 from kyanite.batch.service_base import ServiceBase
 from kyanite.errors import BatchError
 
 Steps = tuple[str, ...]
+_PRIVATE = "volatile"  # orders and claims of ours
 
 
 class FileService(ServiceBase):
@@ -27,8 +20,8 @@ class FileService(ServiceBase):
 
     def list_files(self, account: str, job_id: str, task_id: str, *, recursive: bool = True) -> list[FileEntry]:
         """The files of a task, names relative to its directory (`stdout.txt`, `wd/result.json`)."""
-        root, parts = self._task_folder(account, job_id, task_id)
-        return list_folder(root, parts, recursive)
+        files, parts = self._task_folder(account, job_id, task_id)
+        return files.list(parts, recursive)
 
     def list_task_files(self, account: str, job: str, task: str, recursive: bool = False) -> list[FileEntry]:
         """The files of a task; without `recursive` only those directly in its directory."""
@@ -38,20 +31,20 @@ class FileService(ServiceBase):
         self, account: str, job_id: str, task_id: str, path: str, offset: int = 0, length: int | None = None
     ) -> bytes:
         """Bytes of a file of a task, running or completed; at most limits.TASK_OUTPUT_READ_BYTES per call."""
-        root, parts = self._task_folder(account, job_id, task_id)
-        return read_range(root, (*parts, *split_path(path)), offset, length)
+        files, parts = self._task_folder(account, job_id, task_id)
+        return files.read((*parts, *split_path(path)), offset, length)
 
     def task_file(self, account: str, job: str, task: str, path: str) -> OpenFile:
         """A file of a task, held open; close it."""
-        root, parts = self._task_folder(account, job, task)
-        return open_file(root, (*parts, *split_path(path)))
+        files, parts = self._task_folder(account, job, task)
+        return files.open((*parts, *split_path(path)))
 
     def delete_task_file(self, account: str, job: str, task: str, path: str, recursive: bool = False) -> None:
         """Delete a file or folder of a task."""
-        root, parts = self._task_folder(account, job, task)
-        delete_path(root, (*parts, *split_path(path)), recursive)
+        files, parts = self._task_folder(account, job, task)
+        files.delete((*parts, *split_path(path)), recursive)
 
-    def _task_folder(self, account: str, job_id: str, task_id: str) -> tuple[Path, Steps]:
+    def _task_folder(self, account: str, job_id: str, task_id: str) -> tuple[NodeFiles, Steps]:
         sequence, task = self._found(account, job_id, task_id)
         if task.files_removed:
             raise BatchError(f"The files of task '{task_id}' were removed.", code="TaskFilesCleanedup")
@@ -59,42 +52,48 @@ class FileService(ServiceBase):
         found = self._store.pool(task.account, rows[-1]["pool"]) if rows else None
         if not rows or found is None:
             raise BatchError(f"Task '{task_id}' has not run yet and has no files.", code="TaskFilesUnavailable")
-        root = self._root_of(found[0].account, found[0].id, rows[-1]["node"], found[0].spec.backend)
-        if root is None or not root.is_dir():
+        files = self._files_of(found[0], rows[-1]["node"])
+        if files is None:
             raise BatchError(f"The node of task '{task_id}' is gone.", code="TaskFilesUnavailable")
-        return root, tuple(task.root_directory.split("/"))
+        return files, tuple(task.root_directory.split("/"))
 
     # ---- of nodes
 
     def list_node_files(self, account: str, pool: str, node: str, recursive: bool = False) -> list[FileEntry]:
         """The files of a node, names relative to its root (`startup/stdout.txt`)."""
-        return list_folder(self._node_root(account, pool, node), (), recursive)
+        found = self._node_files(account, pool, node).list((), recursive)
+        return [entry for entry in found if entry.name.split("/")[0] != _PRIVATE]
 
     def node_file(self, account: str, pool: str, node: str, path: str) -> OpenFile:
         """A file of a node, held open; close it."""
-        return open_file(self._node_root(account, pool, node), _visible(path))
+        return self._node_files(account, pool, node).open(_visible(path))
 
     def delete_node_file(self, account: str, pool: str, node: str, path: str, recursive: bool = False) -> None:
         """Delete a file or folder of a node."""
-        delete_path(self._node_root(account, pool, node), _visible(path), recursive)
+        self._node_files(account, pool, node).delete(_visible(path), recursive)
 
-    def _node_root(self, account: str, pool: str, node: str) -> Path:
+    def _node_files(self, account: str, pool: str, node: str) -> NodeFiles:
         found = self.pool(account, pool)
         for row in self._store.nodes(found):
             if row.node.id.casefold() == node.casefold():
-                root = self._root_of(found.account, found.id, row.node.id, found.spec.backend)
-                if root is None or not root.is_dir():
+                files = self._files_of(found, row.node.id)
+                if files is None:
                     raise refusal("NodeNotReady", "Nothing has run on the node yet.", where=f"node {node}")
-                return root
+                return files
         raise refusal("NodeNotFound", where=f"pool {pool}")
 
-    def _root_of(self, account: str, pool: str, node: str, backend: str) -> Path | None:
-        return self._backend(backend).node_folder(self._name(account), pool, node)
+    def _files_of(self, pool: Pool, node: str) -> NodeFiles | None:
+        """The files of a node; None when it has no folder, or none any more."""
+        backend, account = self._backend(pool.spec.backend), self._name(pool.account)
+        root = backend.node_folder(account, pool.id, node)
+        if root is not None and not root.is_dir():
+            return None
+        return backend.files(Place(account, pool.id, node))
 
 
 def _visible(path: str) -> Steps:
-    """`volatile` holds orders and claims of ours: it is not reached through the service."""
+    """A path that the service may reach."""
     parts = split_path(path)
-    if parts[0] == "volatile":
+    if parts[0] == _PRIVATE:
         raise refusal("FileNotFound", where=path)
     return parts

@@ -10,9 +10,9 @@ from typing import Any
 from kyanite import limits
 from kyanite.batch import making, resizing
 from kyanite.batch.applications import check_references
-from kyanite.batch.codes import missing, refusal, wrong_value
+from kyanite.batch.codes import missing, refusal
 from kyanite.batch.conditions import NO_CONDITIONS, Conditions
-from kyanite.batch.documents import read_interval, read_pool, read_resize_timeout
+from kyanite.batch.documents import pool_document, read_interval, read_pool, read_resize_timeout
 from kyanite.batch.model import AllocationState, Pool, PoolSpec, PoolState, check_identifier, etag
 from kyanite.batch.reading import Document, choice, items, text, whole
 from kyanite.batch.service_base import ServiceBase
@@ -77,6 +77,8 @@ class PoolService(ServiceBase):
             check_paths(spec.start_task.resource_files)
         self._backend(spec.backend)
         self._remember_users(name, spec)
+        if not spec.document:
+            spec = replace(spec, document=pool_document(spec))
         with self._begin():
             existing = self._store.pool(name, spec.id)
             if existing is None:
@@ -144,19 +146,27 @@ class PoolService(ServiceBase):
             kept = {name: value for name, value in found.spec.document.items() if name not in _REPLACED}
             return {**kept, **{name: value for name, value in document.items() if value is not None}}
 
-        return self._change_pool(account, pool, change, conditions)
+        return self._change_pool(account, pool, change, conditions, replaces=True)
 
     def _change_pool(
-        self, account: str, pool: str, change: Callable[[Pool], dict[str, Any]], conditions: Conditions
+        self,
+        account: str,
+        pool: str,
+        change: Callable[[Pool], dict[str, Any]],
+        conditions: Conditions,
+        replaces: bool = False,
     ) -> Pool:
         with self._begin():
             found = self._met(account, pool, conditions)
             document = change(found)
             check_references(self._store, found.account, document)
-            spec = read_pool(_readable(document, found))
+            spec = read_pool(document)
+            start = spec.start_task
+            if "startTask" not in {**document, **found.spec.document} and not replaces:
+                start = found.spec.start_task  # it has files that no document can hold
             kept = replace(
                 spec,
-                document=document,
+                start_task=start,
                 backend=found.spec.backend,
                 target_nodes=found.spec.target_nodes,
                 low_priority_nodes=found.spec.low_priority_nodes,
@@ -317,13 +327,3 @@ class PoolService(ServiceBase):
         rows = self._store.rows("node_counts", account=name.casefold())
         pools = self._store.pools(name) if pool is None else [self.pool(name, pool)]
         return count_nodes(pools, [dict(row) for row in rows])
-
-
-def _readable(document: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
-    """A pool's document with the members that reading it needs and that pools made in Python lack."""
-    body = {"id": pool.id, "vmSize": pool.spec.vm_size, **document}
-    if pool.spec.formula is None and body.get("targetDedicatedNodes") is None:
-        body["targetDedicatedNodes"] = pool.spec.dedicated_nodes
-    if "startTask" not in document and not pool.spec.document and pool.spec.start_task is not None:
-        raise wrong_value("startTask", "", "Give the start task: this pool was made without a document.")
-    return body

@@ -432,10 +432,10 @@ UPDATE batch_schedules SET attention = 1 WHERE account = :account AND key = :key
 DELETE FROM batch_schedules WHERE account = :account AND key = :key
 
 -- name: node_counts
-SELECT n.pool, n.dedicated, n.state, n.leaving, COUNT(*) AS n,
+SELECT n.pool, n.dedicated, n.state, n.leaving, n.scheduling, COUNT(*) AS n,
        EXISTS (SELECT 1 FROM batch_attempts a WHERE a.account = n.account AND a.pool = n.pool AND a.node = n.id
                AND a.kind = 'task' AND a.ended_at IS NULL) AS busy
-FROM batch_nodes n WHERE n.account = :account GROUP BY n.pool, n.dedicated, n.state, n.leaving, busy
+FROM batch_nodes n WHERE n.account = :account GROUP BY n.pool, n.dedicated, n.state, n.leaving, n.scheduling, busy
 
 -- name: pools_with_nodes
 SELECT DISTINCT account, pool FROM batch_nodes
