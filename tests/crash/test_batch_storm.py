@@ -69,7 +69,8 @@ class Storm:
         return self.home / f"batch/acct/pool/nodes/{node}/volatile"
 
     def kill_something(self) -> None:
-        kind = self.chance.choices(["task", "server", "agent"], [6, 3, 2])[0]
+        due = [kind for kind in ("agent", "task", "server") if not self.killed[kind]]  # each at least once
+        kind = due[0] if due else self.chance.choices(["task", "server", "agent"], [6, 3, 2])[0]
         if kind == "server":
             server = self.chance.choice(self.servers)
             self.servers.remove(server)
@@ -137,7 +138,7 @@ def weather(storm: Storm, tasks: int, kills: int) -> None:
             lost += 1
     assert lost <= storm.killed["agent"] / limits.LOSSES_PER_TASK
     assert storm.database.query("SELECT id FROM batch_attempts WHERE ended_at IS NULL") == []
-    assert min(storm.killed[kind] for kind in ("task", "server", "agent")) > 0
+    assert min(storm.killed[kind] for kind in ("task", "server", "agent")) > 0, storm.killed
 
 
 @pytest.fixture

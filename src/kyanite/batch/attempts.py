@@ -23,6 +23,7 @@ from kyanite.batch.model import (
     Exited,
     FailureInfo,
     Fenced,
+    Job,
     Lost,
     Pool,
     Task,
@@ -62,6 +63,7 @@ class Ledger:
         self._uploads: ThreadPoolExecutor | None = None
         self._pools: dict[tuple[str, str], tuple[Pool, str] | None] = {}
         self._accounts: dict[str, Account] = {}
+        self._jobs: dict[tuple[str, str], Job | None] = {}
         self.settle_start: Callable[[Attempt, AttemptEnd], None] = lambda _attempt, _end: None
 
     def close(self) -> None:
@@ -75,6 +77,7 @@ class Ledger:
         """Forget what was read: it may have changed."""
         self._pools.clear()
         self._accounts.clear()
+        self._jobs.clear()
 
     def pool(self, account: str, key: str) -> tuple[Pool, str] | None:
         """A pool and its start task's version."""
@@ -91,6 +94,13 @@ class Ledger:
                 raise InvariantError(f"Batch account '{name}' vanished.")
             self._accounts[name] = account
         return self._accounts[name]
+
+    def job(self, account: str, key: str) -> Job | None:
+        """A job."""
+        place = (account.casefold(), key.casefold())
+        if place not in self._jobs:
+            self._jobs[place] = self._store.job(*place)
+        return self._jobs[place]
 
     def backend(self, attempt: Attempt) -> PoolBackend:
         """The backend of an attempt's pool; a pool that is gone was a local one."""

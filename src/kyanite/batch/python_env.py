@@ -22,7 +22,7 @@ from typing import Any
 
 from kyanite.errors import BatchError
 
-_MARKER = "kyanite-environment.json"
+MARKER = "kyanite-environment.json"
 _PIP = """#!/bin/sh
 # pip of this pool's environment: installs here and nowhere else
 exec "$(dirname "$0")/python" -m pip "$@"
@@ -32,7 +32,7 @@ exec "$(dirname "$0")/python" -m pip "$@"
 def current_stamp(folder: Path) -> str | None:
     """The name of the finished build in a folder; None when there is none or it was made for another Python."""
     try:
-        marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
     return str(marker["stamp"]) if marker.get("host") == _host() else None
@@ -65,9 +65,9 @@ def _build(folder: Path, say: Callable[[str], None]) -> str:
         launcher.write_text(_PIP, encoding="utf-8")
         launcher.chmod(0o755)
     stamp = uuid.uuid4().hex
-    beside = folder / (_MARKER + ".new")
+    beside = folder / (MARKER + ".new")
     beside.write_text(json.dumps({"stamp": stamp, "host": _host()}), encoding="utf-8")
-    beside.replace(folder / _MARKER)
+    beside.replace(folder / MARKER)
     return stamp
 
 

@@ -313,7 +313,7 @@ class Scheduler:
     def _must_wait(self, pool: Pool, task: Task, node: str) -> bool:
         if self._at.lifecycle is None:
             return False
-        job = self._store.job(task.account, task.job_id)
+        job = self._ledger.job(task.account, task.job_id)
         if job is None or not job.document.get("jobPreparationTask"):
             return False
         ready = self._at.lifecycle.ready_on(self._store, pool.account, job.id.casefold(), node, self._at.clock())
@@ -363,7 +363,7 @@ class Scheduler:
         return time_text(self._at.clock())
 
     def _launch_task(self, attempt: Attempt, task: Task, pool: Pool, dedicated: bool) -> None:
-        job = self._store.job(task.account, task.job_id)
+        job = self._ledger.job(task.account, task.job_id)
         if job is None:
             raise InvariantError(f"Job '{task.job_id}' vanished under a running task.")
         account = self._ledger.account(attempt.account)

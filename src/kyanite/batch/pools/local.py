@@ -20,7 +20,16 @@ from kyanite import limits
 from kyanite.batch import commands, node_agent, processes, python_env
 from kyanite.batch.command_line import parse_command_line
 from kyanite.batch.environment import batch_environment, node_environment
-from kyanite.batch.files import FileEntry, list_folder, opened_folder, read_range, remove_folder
+from kyanite.batch.files import (
+    FileEntry,
+    OpenFile,
+    delete_path,
+    list_folder,
+    open_file,
+    opened_folder,
+    read_range,
+    remove_folder,
+)
 from kyanite.batch.model import Exited, Fenced
 from kyanite.batch.node_link import NodeLinks, end_agent
 from kyanite.batch.packages import unpack
@@ -46,10 +55,18 @@ class LocalFiles:
         """Bytes of a file; BatchError FileNotFound."""
         return read_range(self.root, parts, offset, length)
 
+    def open(self, parts: Sequence[str]) -> OpenFile:
+        """A file or folder, held open; BatchError FileNotFound."""
+        return open_file(self.root, parts)
+
     def remove(self, parts: Sequence[str]) -> None:
         """Remove a file or a folder with all below it, if it is there."""
         if self.root.is_dir():
             remove_folder(self.root, tuple(parts))
+
+    def delete(self, parts: Sequence[str], recursive: bool) -> None:
+        """Delete a file or folder, a folder that is not empty only when `recursive`; BatchError FileNotFound."""
+        delete_path(self.root, parts, recursive)
 
 
 class LocalNodes:
@@ -63,6 +80,7 @@ class LocalNodes:
         self._on_news: Callable[[], None] = lambda: None
         self._launched: dict[Path, dict[Path, int]] = {}  # node's folder -> attempts given to it here
         self._environments: dict[Path, dict[str, str]] = {}
+        self._stamps: dict[Path, tuple[tuple[int, int], str | None]] = {}
         self._lock = threading.Lock()
         self._links = NodeLinks(self._heard, lambda: self._on_news())
         self._slow: ThreadPoolExecutor | None = None
@@ -81,7 +99,16 @@ class LocalNodes:
 
     def stamp(self, account: str, pool: str) -> str | None:
         """Which build of the pool's Python environment is in place; None when there is none that fits."""
-        return python_env.current_stamp(self._environment_folder(account, pool))
+        folder = self._environment_folder(account, pool)
+        try:
+            status = (folder / python_env.MARKER).stat()
+        except OSError:
+            return None
+        version = (status.st_mtime_ns, status.st_ino)
+        kept = self._stamps.get(folder)
+        if kept is None or kept[0] != version:
+            kept = self._stamps[folder] = (version, python_env.current_stamp(folder))
+        return kept[1]
 
     def prepare(self, account: str, pool: str, say: Callable[[str], None]) -> str:
         """Make the pool's Python environment unless it is there."""
