@@ -414,6 +414,25 @@ def test_leases(lake: StorageClient) -> None:
     assert read(lake, "g") == b"1x"
 
 
+def test_leases_that_come_with_the_bytes(lake: StorageClient) -> None:
+    put(lake, "f")
+    lease = "11111111-2222-3333-4444-555555555555"
+    taken = {"x_ms_lease_action": "acquire", "x_ms_lease_duration": "15", "x_ms_proposed_lease_id": lease}
+    first = lake.send("PATCH", "/data/f", "action=append&position=0", b"ab", **taken)
+    assert (first.status, first.headers["x-ms-lease-id"]) == (202, lease)
+    assert lake.send("PATCH", "/data/f", "action=append&position=2", b"c").code == "LeaseIdMissing"
+    held = {"x_ms_lease_id": lease}
+    renewed = lake.send("PATCH", "/data/f", "action=append&position=2", b"c", x_ms_lease_action="auto-renew", **held)
+    assert renewed.headers["x-ms-lease-renewed"] == "true"
+    done = lake.send("PATCH", "/data/f", "action=flush&position=3", x_ms_lease_action="release", **held)
+    assert done.status == 200, done.body
+    assert lake.send("HEAD", "/data/f", "action=getStatus").headers["x-ms-lease-state"] == "available"
+    once = {**taken, "x_ms_lease_action": "acquire-release"}
+    assert lake.send("PATCH", "/data/f", "action=append&position=3&flush=true", b"d", **once).status == 202
+    assert lake.send("HEAD", "/data/f", "action=getStatus").headers["x-ms-lease-state"] == "available"
+    assert read(lake, "f") == b"abcd"
+
+
 # ---- one address for this service and Blob
 
 

@@ -52,9 +52,10 @@ async def append(call: Call) -> Response:
     if "x-ms-content-crc64" in call.request.headers:
         raise unsupported_header("x-ms-content-crc64")
     action = _lease_action(call)
-    headers = await asyncio.to_thread(take_lease, call) if action.startswith("acquire") else {}
-    digest = await _receive(call, position, announced)
-    headers["content-md5"] = digest
+    headers = await _take(call) if action.startswith("acquire") else {}
+    await _receive(call, position, announced)
+    if given := call.request.headers.get("content-md5"):
+        headers["content-md5"] = given
     headers["x-ms-request-server-encrypted"] = "true"
     if flag(call.request, "flush"):
         headers.update(version_headers(await asyncio.to_thread(_flush, call, position + announced)))
@@ -69,10 +70,16 @@ async def flush(call: Call) -> Response:
         raise UserError("The content length of a flush is zero.", code="ContentLengthMustBeZero")
     position = number(call.request, "position")
     action = _lease_action(call)
-    headers = await asyncio.to_thread(take_lease, call) if action.startswith("acquire") else {}
+    headers = await _take(call) if action.startswith("acquire") else {}
     blob = await asyncio.to_thread(_flush, call, position)
     headers.update(await asyncio.to_thread(_after, call, action))
     return Response(200, {**headers, **version_headers(blob), "x-ms-request-server-encrypted": "true"})
+
+
+async def _take(call: Call) -> dict[str, str]:
+    if "x-ms-proposed-lease-id" not in call.request.headers:
+        raise UserError("The header x-ms-proposed-lease-id is missing.", code="MissingRequiredHeader")
+    return await asyncio.to_thread(take_lease, call)
 
 
 def _lease_action(call: Call) -> str:
@@ -82,17 +89,25 @@ def _lease_action(call: Call) -> str:
     return action
 
 
+def _conditions(call: Call) -> Conditions:
+    """Those of the request; a lease that it takes itself is also the one it writes under."""
+    found = conditions(call.request)
+    if found.lease_id is None and _lease_action(call).startswith("acquire"):
+        return replace(found, lease_id=call.request.headers.get("x-ms-proposed-lease-id"))
+    return found
+
+
 def _after(call: Call, action: str) -> dict[str, str]:
     if action == "auto-renew":
         renew_lease(call)
         return {"x-ms-lease-renewed": "true"}
     if action in ("release", "acquire-release"):
-        release_lease(call)
+        release_lease(call, _conditions(call).lease_id)
     return {}
 
 
-async def _receive(call: Call, position: int, announced: int) -> str:
-    """Store the body; its MD5 as headers have it."""
+async def _receive(call: Call, position: int, announced: int) -> None:
+    """Store the body, after a look at its MD5 when the client gave one."""
     piece = await asyncio.to_thread(_begin, call, position)
     wanted = call.request.headers.get("content-md5")
     digest = hashlib.md5(usedforsecurity=False)
@@ -103,26 +118,25 @@ async def _receive(call: Call, position: int, announced: int) -> str:
             received += len(chunk)
             if received > announced:
                 raise too_large(announced)
-            digest.update(chunk)
+            if wanted:
+                digest.update(chunk)
             buffer += chunk
             if len(buffer) >= _WRITE_BYTES:
                 full, buffer = bytes(buffer), bytearray()
                 await asyncio.to_thread(piece.write, full)
         if buffer:
             await asyncio.to_thread(piece.write, bytes(buffer))
-        found = base64.b64encode(digest.digest()).decode()
-        if wanted and wanted != found:
+        if wanted and wanted != base64.b64encode(digest.digest()).decode():
             raise UserError("The MD5 value given does not match that of the content.", code="Md5Mismatch")
         await asyncio.to_thread(piece.finish)
     finally:
         piece.close()
-    return found
 
 
 def _begin(call: Call, position: int) -> Piece:
     for _ in range(_ATTEMPTS):
         blob = _file(call)
-        call.store.check_write(blob, Conditions(lease_id=conditions(call.request).lease_id), blob.container, blob.path)
+        call.store.check_write(blob, Conditions(lease_id=_conditions(call).lease_id), blob.container, blob.path)
         if position < blob.size:
             raise bad_parameter("position", f"the file has {blob.size} bytes already")
         try:
@@ -135,7 +149,7 @@ def _begin(call: Call, position: int) -> Piece:
 def _flush(call: Call, position: int) -> Blob:
     for _ in range(_ATTEMPTS):
         blob = _file(call)
-        call.store.check_write(blob, conditions(call.request), blob.container, blob.path)
+        call.store.check_write(blob, _conditions(call), blob.container, blob.path)
         try:
             return _flush_version(call, blob, position)
         except Moved:
@@ -147,7 +161,7 @@ def _flush_version(call: Call, blob: Blob, position: int) -> Blob:
     request, store = call.request, call.store
     keep_rest = flag(request, "retainUncommittedData")
     appends = _appends(call, blob)
-    wanted = Conditions(if_match=blob.etag, lease_id=conditions(request).lease_id)
+    wanted = Conditions(if_match=blob.etag, lease_id=_conditions(call).lease_id)
 
     def changed(before: Properties) -> Properties:
         given = content_properties(request)

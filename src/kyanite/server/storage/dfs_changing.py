@@ -162,9 +162,9 @@ def renew_lease(call: Call) -> dict[str, str]:
     return _step(call, lambda held: leases.renew(held, given, now))
 
 
-def release_lease(call: Call) -> dict[str, str]:
-    """Release; the headers that tell of it."""
-    given = _given(call)
+def release_lease(call: Call, held_id: str | None = None) -> dict[str, str]:
+    """Release the lease of this id, or of the request's; the headers that tell of it."""
+    given = held_id or _given(call)
 
     def step(held: Lease | None) -> Lease | None:
         leases.release(held, given)
