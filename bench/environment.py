@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "bench" / ".venv"
-NAMES = ("bench", "bench-orchestrators", "bench-spark", "clients-airflow", "clients-az", "clients-old")
+NAMES = ("bench", "bench-batch", "bench-orchestrators", "bench-spark", "clients-airflow", "clients-az", "clients-old")
 
 
 def python_of(name: str) -> Path | None:

@@ -14,6 +14,7 @@ REQUIREMENTS = Path(__file__).resolve().parent.parent.parent / "requirements"
     ("name", "needed"),
     [
         ("bench", {"dask", "datafusion", "duckdb", "fastparquet", "polars", "pyarrow", "tpchgen-cli"}),
+        ("bench-batch", {"distributed", "ray"}),
         ("bench-orchestrators", {"dagster", "dbos", "luigi", "prefect"}),
         ("bench-spark", {"pyspark"}),
     ],
