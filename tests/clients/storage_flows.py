@@ -274,6 +274,7 @@ def datalake() -> None:
         assert folder.get_access_control()["permissions"] == "rwxr-x--x"
         counted = folder.update_access_control_recursive("user:abc:r-x", batch_size=2)
         assert (counted.counters.directories_successful, counted.counters.files_successful) == (2, 2)
+        assert folder.get_directory_properties().permissions.startswith("rwxr-x--x")
         assert "user:abc:r-x" in folder.get_file_client("log2").get_access_control()["acl"]
         assert folder.remove_access_control_recursive("user:abc").counters.failure_count == 0
     with step("properties of a folder"):

@@ -18,7 +18,7 @@ from kyanite.server.storage.call import Call, changed
 from kyanite.server.storage.headers import content_headers, http_date, metadata_headers, read_conditions, read_range
 from kyanite.server.storage.lease import lease_headers
 from kyanite.server.storage.sas import overrides
-from kyanite.storage import leases
+from kyanite.storage import access_control, leases
 from kyanite.storage.properties import APPEND_BLOB, Blob
 
 PIECE_BYTES = 1024 * 1024
@@ -126,6 +126,8 @@ def _more(call: Call, blob: Blob) -> dict[str, str]:
         found[f"x-ms-copy-{name}"] = value
     if call.account.hierarchical:
         found["x-ms-resource-type"] = "directory" if blob.is_folder else "file"
+        access = access_control.shown(properties.access, is_folder=blob.is_folder)
+        found |= {f"x-ms-{name}": value for name, value in access.items()}
     return found
 
 

@@ -50,7 +50,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "Set Blob Service Properties", ("service", "PUT", "service/properties"), "service_level:set_properties", "w"
     ),
     Operation(
-        "Get User Delegation Key", ("service", "POST", "service/userdelegationkey"), "service_level:delegation_key"
+        "Get User Delegation Key",
+        ("service", "POST", "service/userdelegationkey"),
+        "service_level:delegation_key",
+        "r",
+        service_sas=False,
     ),
     Operation("Get Account Information", ("service", "GET", "account/properties"), "service_level:account", _ANY),
     Operation("Blob Batch", ("service", "POST", "batch"), "batch:run", _ANY, service_sas=False),
