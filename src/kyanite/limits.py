@@ -97,6 +97,7 @@ FILE_CHUNK_BYTES = 256 * 1024
 REMOTE_TRIES = 5  # of a request that the endpoint answers with 429 or 503
 REMOTE_FIRST_PAUSE_SECONDS = 0.5  # before an endpoint that does not answer is tried again; doubled each time
 REMOTE_WAIT_SECONDS = 30.0
+REMOTE_LOOK_SECONDS = 1.0  # between two looks at the tasks that run there
 REMOTE_TIMEOUT_SECONDS = 60.0
 REMOTE_LAUNCHES_AT_ONCE = 8
 REMOTE_CARRIED_BYTES = 32 * 1024  # files in a task's environment, when the pool has no storage container

@@ -11,6 +11,7 @@ import http.client
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -27,6 +28,7 @@ _SCRIPT = "KYANITE_RUN"
 _FILE = "KYANITE_FILE_"
 _STORAGE_HOSTS = (".blob.", ".dfs.")
 _VERSION = "2023-11-03"
+_CHUNK = 1 << 20
 
 
 @dataclass
@@ -72,8 +74,8 @@ def _to_bring(launch: Launch, room: Room, delivery: Delivery) -> Iterator[tuple[
             delivery.resource_files.append(_named(file))
             continue
         for steps, source in opened_files(file, room, launch.key.place.account):
-            with source:
-                yield file, steps, source.read()
+            with source as stream:
+                yield file, steps, b"".join(iter(partial(stream.read, _CHUNK), b""))
 
 
 def _reachable(file: ResourceFile, room: Room) -> bool:

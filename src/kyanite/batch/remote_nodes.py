@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
-from kyanite.batch.files import FileEntry
+from kyanite.batch.files import FileEntry, OpenFile
 from kyanite.batch.pools import Place
 from kyanite.batch.remote_rest import RemoteBatch, segment
 from kyanite.errors import BatchError
 
+_GONE = ("FileNotFound", "JobNotFound", "TaskFilesCleanedup", "TaskFilesUnavailable", "TaskNotFound")
+_NO_SUCH_RANGE = ("InvalidRange", "InvalidHeaderValue", "Status416")
 _TASK_STEPS = 4  # workitems/JOB/job-1/TASK
 
 
@@ -58,21 +60,28 @@ class RemoteFolder:
             return b""
         last = "" if length is None else str(offset + length - 1)
         headers = {"ocp-range": f"bytes={offset}-{last}"} if offset or length is not None else {}
-        try:
-            return self._client.get(f"{base}/{segment('/'.join(below))}", headers).body
-        except BatchError as error:
-            if error.error_code in ("InvalidRange", "Status416"):
-                return b""  # the file ends before the offset
-            raise
+        return _read(self._client, f"{base}/{segment('/'.join(below))}", headers)
+
+    def open(self, parts: Sequence[str]) -> RemoteFile:
+        """A file or folder with its size as it is now; what is read of it is asked for piece by piece."""
+        base, below = self._base(parts)
+        return RemoteFile(self._client, f"{base}/{segment('/'.join(below))}", "/".join(parts))
 
     def remove(self, parts: Sequence[str]) -> None:
         """Remove a file or a folder with all below it, if it is there."""
-        base, below = self._base(parts)
         try:
-            self._client.send("DELETE", f"{base}/{segment('/'.join(below))}", query={"recursive": "true"})
+            whole = not self._base(parts)[1]  # a task's own directory stays until the task is deleted
+            for steps in [(*parts, entry.name) for entry in self.list(parts, False)] if whole else [parts]:
+                self.delete(steps, True)
         except BatchError as error:
-            if error.error_code not in ("FileNotFound", "TaskNotFound", "TaskFilesCleanedup", "TaskFilesUnavailable"):
+            if error.error_code not in _GONE:
                 raise
+
+    def delete(self, parts: Sequence[str], recursive: bool) -> None:
+        """Delete a file or folder, a folder that is not empty only when `recursive`; BatchError FileNotFound."""
+        base, below = self._base(parts)
+        query = {"recursive": "true"} if recursive else {}
+        self._client.send("DELETE", f"{base}/{segment('/'.join(below))}", query=query)
 
     def _base(self, parts: Sequence[str]) -> tuple[str, Sequence[str]]:
         if len(parts) >= _TASK_STEPS and parts[0] == "workitems":
@@ -84,6 +93,35 @@ class RemoteFolder:
         if node is None:
             raise BatchError("The endpoint has no node at this place.", code="FileNotFound")
         return f"/pools/{segment(self._place.pool)}/nodes/{segment(node['id'])}/files", parts
+
+
+class RemoteFile(OpenFile):
+    """A file elsewhere, as it was when it was asked about."""
+
+    def __init__(self, client: RemoteBatch, path: str, name: str) -> None:
+        headers = client.send("HEAD", path).headers
+        self._handle = -1
+        self._client, self._path, self.name = client, path, name
+        self.is_folder = headers.get("ocp-batch-file-isdirectory", "").lower() == "true"
+        self.size = int(headers.get("content-length") or 0)
+        self.modified = parsedate_to_datetime(headers.get("last-modified") or format_datetime(datetime.now(UTC)))
+        self.mode = int(headers.get("ocp-batch-file-mode", "0o600").removeprefix("0o"), 8) & 0o777
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset` on; fewer, or none, at the end of the file."""
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
+        return _read(self._client, self._path, {"ocp-range": f"bytes={offset}-{offset + length - 1}"})
+
+
+def _read(client: RemoteBatch, path: str, headers: dict[str, str]) -> bytes:
+    try:
+        return client.get(path, headers).body
+    except BatchError as error:
+        if error.error_code in _NO_SUCH_RANGE:
+            return b""  # the file ends before the offset
+        raise
 
 
 def _entry(name: str, item: dict[str, Any]) -> FileEntry:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kyanite.batch.pools import Seen
-from kyanite.batch.specs import FailureInfo, PoolSpec
+from kyanite.batch.specs import FailureInfo, PoolSpec, StartTask
 from kyanite.errors import BatchError
 
 FENCE = "kyanite fence"
@@ -64,7 +64,23 @@ def pool_document(spec: PoolSpec, workspace: str) -> dict[str, Any]:
     }
     if given.get("startTask"):
         document["startTask"] = given["startTask"]
+    elif spec.start_task is not None:
+        document["startTask"] = _start_document(spec.start_task)
     return document
+
+
+def _start_document(start: StartTask) -> dict[str, Any]:
+    """The start task of a pool that was made in Python."""
+    files = [{"httpUrl": file.http_url, "filePath": file.file_path} for file in start.resource_files]
+    if any(file["httpUrl"] is None for file in files):
+        raise BatchError("Start tasks elsewhere can only fetch files by httpUrl.", code="UnsupportedProperty")
+    return {
+        "commandLine": start.command_line,
+        "resourceFiles": files,
+        "environmentSettings": [{"name": name, "value": value} for name, value in start.environment.items()],
+        "maxTaskRetryCount": start.max_retry_count,
+        "waitForSuccess": start.wait_for_success,
+    }
 
 
 def ending_of(task: Mapping[str, Any], *, no_program: bool) -> dict[str, Any]:

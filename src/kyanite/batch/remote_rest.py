@@ -37,6 +37,7 @@ _STANDARD = (
     "range",
 )
 _BUSY = (429, 503)
+_BARE = {404: "FileNotFound"}  # refusals of HEAD carry no document, and only files are asked about with it
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,8 @@ def refusal(answer: Answer) -> BatchError:
         text = message["value"] if isinstance(message, dict) else str(message)
         code = str(document["code"])
     except (ValueError, KeyError, TypeError):
-        text, code = f"The endpoint answered with status {answer.status}.", f"Status{answer.status}"
+        text = f"The endpoint answered with status {answer.status}."
+        code = answer.headers.get("x-ms-error-code") or _BARE.get(answer.status, f"Status{answer.status}")
     return BatchError(text.partition("\n")[0], code=code)
 
 

@@ -195,7 +195,7 @@ def create(
 
 
 def wait_for_nodes(target: Target, pool_id: str) -> None:
-    """Schedule until the pool has its size and its nodes are ready or have failed; StartTaskFailed when none is usable."""
+    """Schedule until the pool has its size and its nodes are ready or failed; StartTaskFailed when none is usable."""
 
     def say(line: str) -> None:
         if not target.session.as_json:

@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from kyanite.batch.files import FileEntry
+from kyanite.batch.files import FileEntry, OpenFile
 from kyanite.batch.model import TASK_ENDED, AttemptEnd, Exited
 from kyanite.batch.specs import FailureInfo, PoolSpec, ResourceFile
 from kyanite.errors import UnsupportedError
@@ -142,8 +142,14 @@ class NodeFiles(Protocol):
     def read(self, parts: Sequence[str], offset: int, length: int | None) -> bytes:
         """Bytes of a file; BatchError FileNotFound."""
 
+    def open(self, parts: Sequence[str]) -> OpenFile:
+        """A file or folder, held open; BatchError FileNotFound."""
+
     def remove(self, parts: Sequence[str]) -> None:
         """Remove a file or a folder with all below it, if it is there."""
+
+    def delete(self, parts: Sequence[str], recursive: bool) -> None:
+        """Delete a file or folder; BatchError FileNotFound, or when a folder is not empty and `recursive` is false."""
 
 
 class PoolBackend(Protocol):

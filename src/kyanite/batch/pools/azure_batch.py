@@ -64,7 +64,10 @@ class RemoteNodes:
         self._clients: dict[tuple[str, str], RemoteBatch] = {}
         self._endings: dict[int, Seen] = {}
         self._jobs: set[str] = set()
+        self._trouble: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
+        self._watched: dict[int, Key] = {}
+        self._watcher: threading.Thread | None = None
         self._slow = ThreadPoolExecutor(limits.REMOTE_LAUNCHES_AT_ONCE, "azure-batch")
         self._closed = threading.Event()
 
@@ -137,32 +140,32 @@ class RemoteNodes:
         """Nothing to do: the pool's size there follows its targets."""
 
     def health(self, place: Place) -> Health:
-        """Always well: what befalls a far node is the far side's to mend."""
-        return Health(True)
+        """Always well: what befalls a far node is the far side's to mend. `reason`: why nothing is heard of it."""
+        return Health(True, reason=self._trouble.get((place.account, place.pool), ""))
 
     # ---- attempts
 
     def launch(self, launch: Launch) -> None:
         """Add the remote task, behind the caller's back; while the endpoint does not answer it is tried again."""
         self._records.launched(launch)
-        if launch.kind != "start":  # the far pool runs its start task by itself
+        if launch.kind == "start":  # the far pool runs its start task by itself
+            self._watch(launch.key)
+        else:
             self._slow.submit(self._begin, launch)
 
     def _begin(self, launch: Launch) -> None:
         pause = limits.REMOTE_FIRST_PAUSE_SECONDS
-        end: Exited | None = None
         while not self._closed.is_set():
             try:
                 self._add(launch)
-                break
+                return self._watch(launch.key)
             except Unreachable:
                 self._closed.wait(pause)
                 pause = min(pause * 2, limits.REMOTE_WAIT_SECONDS)
-            except (KyaniteError, OSError, ValueError) as error:
-                end = Exited(None, None, None, _failure(error))
-                break
-        self._reports.append(Report(launch.key.attempt, end))
-        self._on_news()
+            except Exception as error:  # noqa: BLE001 - a defect here must not leave the task waiting for ever
+                self._reports.append(Report(launch.key.attempt, Exited(None, None, None, _failure(error))))
+                return self._on_news()
+        return None
 
     def _add(self, launch: Launch) -> None:
         for name, wanted in (("preparation", launch.kind != "task"), ("packages", bool(launch.packages))):
@@ -204,8 +207,28 @@ class RemoteNodes:
                 self._jobs.discard(job)
         raise BatchError(f"Job '{job}' is removed at the endpoint while tasks are added to it.", code="JobNotFound")
 
+    def _watch(self, key: Key) -> None:
+        """Look at an attempt until it has ended, and say so."""
+        with self._lock:
+            self._watched[key.attempt] = key
+            if self._watcher is None:
+                self._watcher = threading.Thread(target=self._watch_all, name="azure-batch-watch", daemon=True)
+                self._watcher.start()
+
+    def _watch_all(self) -> None:
+        while not self._closed.wait(limits.REMOTE_LOOK_SECONDS):
+            with self._lock:
+                keys = list(self._watched.values())
+            over = [attempt for attempt, seen in self.poll(keys).items() if seen.status != "running"]
+            for attempt in over:
+                self._watched.pop(attempt, None)
+                self._reports.append(Report(attempt, None))
+            if over:
+                self._on_news()
+
     def poll(self, keys: Iterable[Key]) -> dict[int, Seen]:
         """One listing of what is unfinished per pool; the others are asked for by name, once when they ended."""
+        keys = list(keys)
         seen: dict[int, Seen] = {}
         groups: dict[tuple[str, str], list[Key]] = {}
         for key in keys:
@@ -216,8 +239,13 @@ class RemoteNodes:
         for (account, pool), wanted in groups.items():
             try:
                 seen |= self._poll_pool(self._client(account, pool), pool, wanted)
-            except Unreachable:
-                seen |= {key.attempt: Seen("running") for key in wanted}  # nothing is known, so nothing may be done
+                self._trouble.pop((account, pool), None)
+            except (BatchError, NotFoundError) as error:  # nothing is known, so nothing may be done
+                self._trouble[account, pool] = error.message
+                seen |= {key.attempt: Seen("running") for key in wanted}
+        for key in keys:
+            if seen[key.attempt].status == "running" and key.attempt not in self._watched:
+                self._watch(key)  # adopted from a process that is gone
         return seen
 
     def _poll_pool(self, client: RemoteBatch, pool: str, keys: list[Key]) -> dict[int, Seen]:
@@ -284,7 +312,7 @@ class RemoteNodes:
     # ---- news and files
 
     def listen(self, on_news: Callable[[], None]) -> None:
-        """Called when a launch was answered; ends of tasks are found by polling."""
+        """Called when a launch was refused or an attempt that is watched has ended."""
         self._on_news = on_news
 
     def wake(self) -> None:
@@ -316,6 +344,8 @@ class RemoteNodes:
         """Let go; what runs there goes on."""
         self._closed.set()
         self._slow.shutdown(wait=True, cancel_futures=True)
+        if self._watcher is not None and self._watcher is not threading.current_thread():
+            self._watcher.join()
         for client in self._clients.values():
             client.close()
 
@@ -387,10 +417,10 @@ def _ensure_job(client: RemoteBatch, job: str, pool: str) -> None:
 
 def _failure(error: Exception) -> FailureInfo:
     code = error.error_code if isinstance(error, KyaniteError) else ""
-    text = error.message if isinstance(error, KyaniteError) else str(error)
+    text = " ".join(filter(None, (error.message, error.cure))) if isinstance(error, KyaniteError) else str(error)
     if code.startswith(("Blob", "Resource", "DiskFull")):
         return FailureInfo("UserError", code, text)
-    return FailureInfo("ServerError", "CommandLaunchFailed", text)
+    return FailureInfo("ServerError", "CommandLaunchFailed", text or type(error).__name__)
 
 
 def _unless_missing(call: Callable[[], Any], *also: str) -> Any:
