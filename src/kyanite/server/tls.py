@@ -40,7 +40,7 @@ class _Certificates:
     def choose(self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
         """As `SSLContext.sni_callback` wants it: put the right context in, or say which alert to send."""
         host = (name or "localhost").lower().rstrip(".")
-        if host not in LOCAL_NAMES and not self.is_ours(host):
+        if host not in LOCAL_NAMES and host not in self.kept and not self.is_ours(host):
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
         connection.context = self.context(LOCAL_NAMES[0] if host in LOCAL_NAMES else host)
         return None
