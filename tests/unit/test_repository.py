@@ -241,6 +241,7 @@ def test_documents_name_only_commands_and_options_that_exist() -> None:
     wrong, seen = [], 0
     for path, words in written_commands():
         seen += 1
+        words = words[: words.index("--")] if "--" in words else words  # what follows is another program's
         command: click.Command = root
         context = click.Context(command)
         for word in words:
