@@ -161,3 +161,35 @@ def test_nothing_secret_is_in_the_far_pool(world: World, far: tuple[Workspace, s
     world.run("true")
     document = workspace.batch.get_pool("faracct", "pool").spec.document
     assert {item["name"] for item in document["metadata"]} == {"kyanite.workspace"}
+
+
+def test_an_endpoint_that_does_not_answer_disturbs_nothing_else(world: World) -> None:
+    """Tasks of its pool wait; a pool on this machine goes on."""
+    world.pool()
+    world.run("true")
+    client = next(iter(world.service._backend("azure_batch")._clients.values()))
+    port, client._port = client._port, 9
+    client.close()
+    world.add("true", "later")
+    world.service.create_pool("acct", PoolSpec("near"))
+    world.service.ensure_job("acct", "near", "near")
+    assert world.run("echo here", "t", "near").exit_code == 0
+    for _ in range(20):
+        world.service.pump()
+    assert world.task("later").state is not TaskState.COMPLETED
+    client._port = port
+    assert world.wait("later").exit_code == 0
+    assert world.task("later").loss_count == 0
+
+
+def test_a_pool_whose_endpoint_never_answered_waits_too(world: World) -> None:
+    dead = [
+        {"name": "kyanite.endpoint", "value": "http://127.0.0.1:9"},
+        {"name": "kyanite.account", "value": "faracct"},
+    ]
+    world.pool(document={"metadata": dead})
+    world.add("true")
+    world.service.create_pool("acct", PoolSpec("near"))
+    world.service.ensure_job("acct", "near", "near")
+    assert world.run("echo here", "t", "near").exit_code == 0
+    assert world.task().state is not TaskState.COMPLETED

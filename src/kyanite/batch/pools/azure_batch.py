@@ -219,7 +219,7 @@ class RemoteNodes:
         while not self._closed.wait(limits.REMOTE_LOOK_SECONDS):
             with self._lock:
                 keys = list(self._watched.values())
-            over = [attempt for attempt, seen in self.poll(keys).items() if seen.status != "running"]
+            over = [attempt for attempt, seen in self.poll(keys).items() if seen.status in ("ended", "fenced")]
             for attempt in over:
                 self._watched.pop(attempt, None)
                 self._reports.append(Report(attempt, None))
