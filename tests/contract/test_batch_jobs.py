@@ -423,6 +423,21 @@ def test_terminating_while_preparation_runs(batch):
     assert (batch.wire_job()["state"], batch.state("a")) == ("completed", "completed")
 
 
+def test_disabling_while_preparation_runs_only_puts_it_off(batch):
+    prepared_job(batch, prep="hang")
+    batch.task("a")
+    batch.turn()
+    batch.service.disable_job("acct", "j", {"disableTasks": "requeue"})
+    batch.turn()
+    assert (batch.wire_job()["state"], batch.state("a")) == ("disabled", "active")
+    batch.service.enable_job("acct", "j")
+    batch.turn()
+    assert (batch.nodes.order, batch.state("a")) == (["jobpreparation", "jobpreparation"], "preparing")
+    batch.nodes.finish("jobpreparation")
+    batch.turn()
+    assert batch.state("a") == "completed"
+
+
 def test_names_of_preparation_and_release_are_taken(batch):
     prepared_job(batch)
     assert code_of(batch.task, "JobPreparation") == "TaskIdSameAsJobPreparationTask"

@@ -302,6 +302,18 @@ def test_the_queries_of_a_turn_use_their_indices(batch):
     assert "batch_tasks_listed" in plan(batch, "tasks", account="a", job="j", after=1, limit=1)
 
 
+def test_a_task_goes_to_the_node_it_prefers_when_it_fits_there(batch):
+    batch.service.resize_pool("acct", "p", {"targetDedicatedNodes": 3})
+    batch.service.prepare_pool("acct", "p")
+    for name, affinity in (("a", "TVM:tvm-0003"), ("b", "tvm-0003"), ("c", "gone"), ("d", "TVM:tvm-0003")):
+        batch.task(name, "hang", affinityInfo={"affinityId": affinity}, requiredSlots=2)
+    batch.turn()
+    nodes = {task.id: task.node_id for task in batch.service.tasks("acct", "j")}
+    assert (nodes["a"], nodes["b"]) == ("tvm-0003", "tvm-0003")
+    assert None not in nodes.values()
+    assert batch.wire_task("a")["nodeInfo"]["affinityId"] == "TVM:tvm-0003"
+
+
 # ---- retries and ends
 
 

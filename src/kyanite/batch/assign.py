@@ -14,7 +14,8 @@ from dataclasses import dataclass
 class Waiting:
     """A task that could start; `sequence` grows with the time it was added.
 
-    `rank` 0 goes first within its job (its job manager); it never goes to nodes in `excluded`.
+    `rank` 0 goes first within its job (its job manager); it never goes to nodes in `excluded`, and to the
+    node that it `prefers` when it fits there now.
     """
 
     key: int
@@ -24,6 +25,7 @@ class Waiting:
     slots: int = 1
     rank: int = 1
     excluded: frozenset[str] = frozenset()
+    prefers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def assign(
         usable = [node for node in free if node not in task.excluded]
         fitting = [node for node in usable if free[node] >= task.slots]
         if fitting:
-            chosen = min(fitting, key=lambda node: (free[node] if pack else -free[node], rank[node]))
+            order = [(node != task.prefers, free[node] if pack else -free[node], rank[node], node) for node in fitting]
+            chosen = min(order)[-1]
             free[chosen] -= task.slots
             counts[task.job] = counts.get(task.job, 0) + 1
             placed.append(Assignment(task.key, chosen))
@@ -78,6 +81,11 @@ def assign(
             if large_enough:
                 del free[min(large_enough, key=lambda node: (-free[node], rank[node]))]
     return tuple(placed)
+
+
+def preferred_node(affinity: str | None) -> str | None:
+    """The node that an `affinityId` names: its own id, or as nodes and tasks show theirs, with `TVM:` before it."""
+    return affinity.removeprefix("TVM:") if affinity else None
 
 
 def _order(task: Waiting) -> tuple[int, int, int]:

@@ -15,7 +15,7 @@ from typing import Any
 from kyanite import limits
 from kyanite.batch.documents import read_preparation, read_release
 from kyanite.batch.launching import LaunchSpec
-from kyanite.batch.model import AttemptEnd, Exited, FailureInfo, Fenced, Job, Lost, exit_failure
+from kyanite.batch.model import TASK_ENDED, AttemptEnd, Exited, FailureInfo, Fenced, Job, Lost, exit_failure
 from kyanite.batch.reading import part, truth
 from kyanite.batch.rows import optional_time_text, time_text
 from kyanite.batch.specs import TaskSpec
@@ -161,7 +161,8 @@ def attempt_ended(store: Store, attempt: Attempt, end: AttemptEnd, now: datetime
     if failed and (allowed < 0 or retries < allowed):
         _begin(store, job, key, "prep", retries + 1, losses, now)
         return
-    unbegun = isinstance(end, Fenced) or (isinstance(end, Lost) and losses < limits.LOSSES_PER_TASK)
+    lost = isinstance(end, Lost) and losses < limits.LOSSES_PER_TASK
+    unbegun = lost or isinstance(end, Fenced) or failure == TASK_ENDED  # stopped with the job, not by its own limit
     state = "again" if unbegun else "completed" if failure is None else "failed"
     info = _ended_info(json.loads(row["prep"]), end, code, failure, now)
     fields = {"prep_state": state, "prep": json.dumps(store.vault.mask_json(info)), "prep_retries": retries}

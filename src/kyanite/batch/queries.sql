@@ -72,9 +72,6 @@ SELECT * FROM batch_jobs WHERE account = :account AND key = :key
 -- name: jobs
 SELECT * FROM batch_jobs WHERE account = :account ORDER BY created_at, key
 
--- name: set_job_priority
-UPDATE batch_jobs SET priority = :priority WHERE account = :account AND key = :key
-
 -- name: put_task
 INSERT INTO batch_tasks (account, job, key, id, pool, spec, slots, rank, affinity, state, state_since, created_at)
 VALUES (:account, :job, :key, :id, :pool, :spec, :slots, :rank, :affinity, 'active', :at, :at)
@@ -245,16 +242,9 @@ UPDATE batch_jobs SET attention = 0, action = NULL WHERE account = :account AND 
 SELECT account, key FROM batch_jobs WHERE deadline IS NOT NULL AND end_time IS NULL AND deadline <= :at
  AND state NOT IN ('terminating', 'completed', 'deleting')
 
--- name: next_deadline
-SELECT MIN(deadline) AS at FROM batch_jobs WHERE deadline IS NOT NULL AND end_time IS NULL
- AND state NOT IN ('terminating', 'completed', 'deleting')
-
 -- name: active_jobs
 SELECT (SELECT COUNT(*) FROM batch_jobs WHERE account = :account AND state <> 'completed')
  + (SELECT COUNT(*) FROM batch_schedules WHERE account = :account AND state <> 'completed') AS n
-
--- name: jobs_on_pool
-SELECT COUNT(*) AS n FROM batch_jobs WHERE account = :account AND pool = :pool AND state = 'active'
 
 -- name: drop_job
 DELETE FROM batch_jobs WHERE account = :account AND key = :job
@@ -341,9 +331,6 @@ WHERE sequence IN (SELECT task FROM batch_attempts
 UPDATE batch_attempts SET stop = 1
 WHERE account = :account AND pool = :pool AND node = :node AND ended_at IS NULL AND stop = 0 AND kind = 'task'
 
--- name: open_of_job
-SELECT COUNT(*) AS n FROM batch_attempts WHERE account = :account AND job = :job AND ended_at IS NULL
-
 -- name: open_tasks_of_job
 SELECT COUNT(*) AS n FROM batch_tasks WHERE account = :account AND job = :job AND state IN ('running', 'preparing')
 
@@ -355,9 +342,6 @@ SELECT (EXISTS (SELECT 1 FROM batch_tasks WHERE account = :account AND job = :jo
 -- name: task_counts
 SELECT state, result, COUNT(*) AS n, COALESCE(SUM(slots), 0) AS slots FROM batch_tasks INDEXED BY batch_tasks_counted
 WHERE account = :account AND job = :job AND deleted = 0 GROUP BY state, result
-
--- name: expired_tasks
-SELECT sequence FROM batch_tasks WHERE state = 'active' AND created_at < :at LIMIT 1000
 
 -- name: job_node
 SELECT * FROM batch_job_nodes WHERE account = :account AND job = :job AND pool = :pool AND node = :node
@@ -372,20 +356,8 @@ ON CONFLICT (account, job, pool, node) DO UPDATE SET prep_state = excluded.prep_
        prep_retries = excluded.prep_retries, prep_losses = excluded.prep_losses,
        release_state = excluded.release_state, release = excluded.release
 
--- name: preparing_tasks
-SELECT a.* FROM batch_attempts a JOIN batch_tasks t ON t.sequence = a.task
-WHERE a.account = :account AND a.pool = :pool AND a.node = :node AND a.job = :job AND a.kind = 'task'
- AND a.ended_at IS NULL AND t.state = 'preparing' ORDER BY a.id
-
--- name: open_prep
-SELECT id FROM batch_attempts WHERE account = :account AND pool = :pool AND node = :node AND job = :job
- AND kind IN ('prep', 'release') AND ended_at IS NULL
-
 -- name: releases_wanted
 SELECT * FROM batch_job_nodes WHERE account = :account AND job = :job AND release_state = 'wanted'
-
--- name: all_releases_wanted
-SELECT r.* FROM batch_job_nodes r WHERE r.release_state = 'wanted'
 
 -- name: want_releases
 UPDATE batch_job_nodes SET release_state = 'wanted' WHERE account = :account AND job = :job AND release_state IS NULL
@@ -421,9 +393,6 @@ ON CONFLICT (account, key) DO UPDATE SET document = excluded.document, state = e
 
 -- name: schedules_due
 SELECT account, key FROM batch_schedules WHERE attention = 1 OR (state = 'active' AND next_run IS NOT NULL AND next_run <= :at)
-
--- name: next_schedule
-SELECT MIN(next_run) AS at FROM batch_schedules WHERE next_run IS NOT NULL AND state = 'active'
 
 -- name: watch_schedule
 UPDATE batch_schedules SET attention = 1 WHERE account = :account AND key = :key
@@ -467,9 +436,6 @@ UPDATE batch_attempts SET launcher = :launcher, launched_at = :at WHERE id = :id
 
 -- name: schedule_seen
 UPDATE batch_schedules SET attention = 0 WHERE account = :account AND key = :key AND attention = 1
-
--- name: free_jobs_of_schedule
-UPDATE batch_jobs SET schedule = NULL WHERE account = :account AND schedule = :schedule
 
 -- name: open_work_of_job
 SELECT COUNT(*) AS n FROM batch_attempts WHERE account = :account AND job = :job AND ended_at IS NULL

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from kyanite import limits
-from kyanite.batch.assign import FreeNode, Waiting, assign
+from kyanite.batch.assign import FreeNode, Waiting, assign, preferred_node
 from kyanite.batch.attempts import Ledger
 from kyanite.batch.launching import NOTHING, Extra, job_launch, task_launch
 from kyanite.batch.model import AttemptEnd, Fenced, Pool, Task, assigned, prepared
@@ -272,7 +272,16 @@ class Scheduler:
         most = sum(node.free for node in free) + len(free)
         jobs = {row["key"]: row for row in self._store.rows("waiting_jobs", **key)}
         waiting = [
-            Waiting(row["sequence"], job, jobs[job]["priority"], row["sequence"], row["slots"], row["rank"], excluded)
+            Waiting(
+                row["sequence"],
+                job,
+                jobs[job]["priority"],
+                row["sequence"],
+                row["slots"],
+                row["rank"],
+                excluded,
+                preferred_node(row["affinity"]),
+            )
             for job in jobs
             if len(excluded := self._blocked_nodes(pool, jobs[job], free)) < len(free)
             for row in self._store.rows("waiting_tasks", job=job, widest=pool.spec.slots_per_node, most=most, **key)

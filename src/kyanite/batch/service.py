@@ -138,7 +138,7 @@ class BatchService(
         task = self.get_task(account, job_id, task_id)
         if task.state is not TaskState.ACTIVE:
             return
-        reason = next((each for each in self.explain(account, job_id, task_id) if each.hopeless), None)
+        reason = self.hopeless(account, job_id, task_id)
         if reason is not None:
             self._end(account, job_id, task_id, delete=False)
             raise reason.error(task)

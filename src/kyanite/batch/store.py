@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from kyanite import limits
 from kyanite.batch import dependency_rows
 from kyanite.batch.exit_conditions import options_of
 from kyanite.batch.model import (
@@ -424,11 +423,6 @@ class Store:
     def stops_wanted(self) -> list[Attempt]:
         """Open attempts that are to be stopped and were not told yet; `stop_told` once they were."""
         return [read_attempt(row) for row in self.rows("stops_wanted")]
-
-    def expired_tasks(self, at: datetime) -> Sequence[Row]:
-        """Waiting tasks older than a task may get."""
-        oldest = at - timedelta(seconds=limits.TASK_LIFETIME_SECONDS)
-        return self.rows("expired_tasks", at=time_text(oldest))
 
 
 def read_attempt(row: Row) -> Attempt:

@@ -189,30 +189,39 @@ class TaskService(NodeService):
 
     def explain(self, account: str, job_id: str, task_id: str) -> list[diagnosis.Waiting]:
         """Every reason why a task is not running, what stands most in the way first; empty when it is or was."""
+        situation = self._situation(account, job_id, task_id)
+        if situation.task.state is not TaskState.ACTIVE:
+            return diagnosis.explain(situation)
+        key = {"account": situation.job.account.casefold(), "pool": situation.task.pool_id.casefold()}
+        sequence, priority = self._found(account, job_id, task_id)[0], situation.job.priority
+        ahead = self._store.rows("tasks_ahead", sequence=sequence, priority=priority, **key)[0]["n"]
+        holders = [f"{row['job_id']}/{row['id']} on {row['node']}" for row in self._store.rows("holders", **key)]
+        return diagnosis.explain(replace(situation, ahead=ahead, holders=holders))
+
+    def hopeless(self, account: str, job_id: str, task_id: str) -> diagnosis.Waiting | None:
+        """The reason why a task will never start unless somebody changes something; None when it may."""
+        reasons = diagnosis.explain(self._situation(account, job_id, task_id))
+        return next((reason for reason in reasons if reason.hopeless), None)
+
+    def _situation(self, account: str, job_id: str, task_id: str) -> diagnosis.Situation:
         sequence, task = self._found(account, job_id, task_id)
         job = self.job(account, job_id)
         place = {"account": job.account.casefold(), "job": job.id.casefold()}
         found = self._store.pool(task.account, task.pool_id)
-        nodes = self._nodes(found[0]) if found else []
-        key = {"account": place["account"], "pool": task.pool_id.casefold()}
         failed = {
             item.node_id: str(((item.preparation or {}).get("failureInfo") or {}).get("message", "it failed"))
-            for item in job_nodes.of_job(self._store, job)
+            for item in (job_nodes.of_job(self._store, job) if job.document.get("jobPreparationTask") else ())
             if (item.preparation or {}).get("result") == "failure"
         }
-        return diagnosis.explain(
-            diagnosis.Situation(
-                task=task,
-                job=job,
-                pool=found[0] if found else None,
-                nodes=nodes,
-                known_pools=[] if found else [pool.id for pool in self._store.pools(task.account)],
-                unmet=self._unmet(sequence, place) if task.unmet else (),
-                running=self._store.rows("open_tasks_of_job", **place)[0]["n"],
-                ahead=self._store.rows("tasks_ahead", sequence=sequence, priority=job.priority, **key)[0]["n"],
-                holders=[f"{row['job_id']}/{row['id']} on {row['node']}" for row in self._store.rows("holders", **key)],
-                preparation_failed=failed,
-            )
+        return diagnosis.Situation(
+            task=task,
+            job=job,
+            pool=found[0] if found else None,
+            nodes=self._nodes(found[0]) if found else (),
+            known_pools=[] if found else [pool.id for pool in self._store.pools(task.account)],
+            unmet=self._unmet(sequence, place) if task.unmet else (),
+            running=self._store.rows("open_tasks_of_job", **place)[0]["n"] if job.max_parallel_tasks >= 0 else 0,
+            preparation_failed=failed,
         )
 
     def _unmet(self, sequence: int, place: Mapping[str, str]) -> list[tuple[str, str | None]]:
