@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kyanite.activities import ACTIVITIES
@@ -36,8 +37,9 @@ def check_factory(factory: Factory) -> list[Problem]:
 
 def refuse_broken(factory: Factory, pipeline: Pipeline) -> None:
     """Raise DefinitionError when what a pipeline uses has errors; problems elsewhere do not matter for its run."""
-    used = {resource.place for resource in reachable(factory, pipeline)}
-    errors = [problem for problem in check_factory(factory) if problem.severity == "error" and problem.file in used]
+    around = surroundings(factory, pipeline)
+    used = {resource.place for resource in around.resources}
+    errors = [problem for problem in check_factory(around) if problem.severity == "error" and problem.file in used]
     if not errors:
         return
     lines = [f"{problem.file} {problem.path}: {problem.message} {problem.cure}".strip() for problem in errors]
@@ -47,10 +49,16 @@ def refuse_broken(factory: Factory, pipeline: Pipeline) -> None:
     )
 
 
-def reachable(factory: Factory, pipeline: Pipeline) -> list[Resource]:
-    """The pipeline and all resources that it refers to, directly or not."""
+def surroundings(factory: Factory, start: Resource) -> Factory:
+    """The factory without what does not matter for a resource: what it refers to, and the global parameters."""
+    global_parameters = (each for each in factory.resources if each.kind == "globalParameters")
+    return replace(factory, resources=(*reachable(factory, start), *global_parameters))
+
+
+def reachable(factory: Factory, start: Resource) -> list[Resource]:
+    """A resource and all that it refers to, directly or not."""
     found: dict[tuple[str, str], Resource] = {}
-    queue: list[Resource] = [pipeline]
+    queue: list[Resource] = [start]
     while queue:
         resource = queue.pop()
         key = (resource.kind, resource.name.casefold())

@@ -9,13 +9,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kyanite.definitions.model import ARM_SEGMENTS, Factory, Resource
+from kyanite.definitions.model import ARM_SEGMENTS, Factory, Resource, make_resource
 from kyanite.definitions.names import suggestion
+from kyanite.definitions.save import folder_files
 from kyanite.engine.events import utc_text
 from kyanite.errors import ConflictError, NotFoundError
 from kyanite.runtime.clock import utc_now
@@ -47,10 +48,11 @@ class LiveFactory:
         name = f"etag/{resource.kind}/{resource.name.casefold()}" if resource is not None else "etag"
         if name not in self.remembered:
             document = resource.document if resource is not None else self.factory.document
-            digest = hmac.new(self.key, json.dumps([name, document]).encode(), hashlib.sha256).hexdigest()
+            text = json.dumps([name, document], sort_keys=True)
+            digest = hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()
             self.remembered[name] = f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
-        text: str = self.remembered[name]
-        return text
+        etag: str = self.remembered[name]
+        return etag
 
 
 class FactoryShelf:
@@ -93,9 +95,24 @@ class FactoryShelf:
             after = edit(before)
             if after is before.factory:
                 return before
-            self._workspace.vault.register(document_secrets(after, unlike=before.factory))
-            write_changes(before.folder, self._workspace.vault, before.factory, after)
-            return self._look(name, sure=True)
+            known = set(map(id, before.factory.resources))
+            changed = Factory(after.name, tuple(each for each in after.resources if id(each) not in known))
+            self._workspace.vault.register(document_secrets(changed))
+            written = write_changes(before.folder, self._workspace.vault, before.factory, after)
+            return self._adopted(before, after, written) or self._look(name, sure=True)
+
+    def _adopted(self, before: LiveFactory, after: Factory, written: list[str]) -> LiveFactory | None:
+        """What was written, without reading it again; None when somebody else changed another file meanwhile."""
+        fingerprint = fingerprint_of(before.folder)
+        paths = {str(before.folder / path) for path in written}
+        others = tuple(each for each in fingerprint or () if each[0] not in paths)
+        if others != tuple(each for each in before.fingerprint if each[0] not in paths) or before.factory.problems:
+            return None
+        placed = tuple(each if each.file is not None else _placed(after.name, each) for each in after.resources)
+        factory = replace(after, resources=placed, file=after.file or (after.place if after.document else None))
+        live = LiveFactory(factory, before.folder, before.created_at, fingerprint or (), before.key)
+        self._live[factory.name.casefold()] = live
+        return live
 
     def delete(self, name: str) -> None:
         """Forget a factory; the files of one that is linked to a git folder stay."""
@@ -161,6 +178,12 @@ class FactoryShelf:
         if not self._key:
             self._key = self._workspace.vault.get_or_create("server/etag").encode()
         return self._key
+
+
+def _placed(factory: str, resource: Resource) -> Resource:
+    """The resource with the file that it was written to."""
+    (file,) = folder_files(Factory(factory, (resource,)))
+    return make_resource(resource.kind, resource.name, resource.document, file)
 
 
 def fingerprint_of(folder: Path) -> Fingerprint | None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from kyanite.definitions.check_references import find_references
 from kyanite.definitions.model import Factory, Resource
 from kyanite.definitions.problem import Problem
 from kyanite.errors import KyaniteError
-from kyanite.runtime.check import check_factory
+from kyanite.runtime.check import check_factory, surroundings
 from kyanite.server.management.arm import ArmError
 
 Json = Any
@@ -59,7 +60,8 @@ def refuse_invalid(factory: Factory, resource: Resource, target: str) -> list[st
             target=target,
             details=[_detail(f"There is no '{name}'.", target) for name in missing[1:_SHOWN]],
         )
-    own = [problem for problem in check_factory(factory) if problem.file == resource.place]
+    around = replace(surroundings(factory, resource), problems=())
+    own = [problem for problem in check_factory(around) if problem.file == resource.place]
     errors = [each for each in own if each.severity == "error" and each.code not in _STORED_ALL_THE_SAME]
     if errors:
         raise ArmError(
@@ -74,8 +76,9 @@ def refuse_invalid(factory: Factory, resource: Resource, target: str) -> list[st
 
 def broken_references(factory: Factory, resource: Resource) -> Iterator[tuple[str, str]]:
     """(reference type, name) of what a resource refers to and the factory does not have."""
+    known = {(each.kind, each.name.casefold()) for each in factory.resources}
     for kind, name in references_of(resource):
-        if (kind, name.casefold()) not in {(each.kind, each.name.casefold()) for each in factory.resources}:
+        if (kind, name.casefold()) not in known:
             yield kind, name
 
 
