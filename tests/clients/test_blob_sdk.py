@@ -435,8 +435,7 @@ def test_sixty_four_writers_on_one_blob(box, account):
         outcomes = list(pool.map(lambda number: create_only(box, number), range(64)))
     assert outcomes.count(True) == 1
     leftover = [path.name for path in (account.folder / ".staging").iterdir()]
-    records = list((account.folder / ".properties" / box.container_name).glob("*-*"))
-    assert leftover == [] and len(records) == 2
+    assert leftover == [] and len(account.blobs.records(box.container_name).keys()) == 2
 
 
 def create_only(box, number):

@@ -38,7 +38,7 @@ def put(account, path, data=b"data"):
 
 def tree(account):
     paths = (p.relative_to(account.folder) for p in account.folder.rglob("*"))
-    return sorted(str(p) for p in paths if p.parts[0] != ".locks")
+    return sorted(str(p) for p in paths if p.parts[0] not in (".locks", ".properties"))
 
 
 def code_of(action):
@@ -317,7 +317,11 @@ def test_no_path_gets_out_of_its_container(tmp_path_factory, container, path):
     assert sorted(p.name for p in home.iterdir()) == ["outside", "storage"]
     assert list((home / "outside").iterdir()) == []
     assert [p.name for p in (home / "storage").iterdir()] == ["boxes"]
-    assert {p.name for p in account.folder.iterdir()} - {"link"} - {".locks", ".properties"} == {".account.json", ".staging", "box"}
+    assert {p.name for p in account.folder.iterdir()} - {"link"} - {".locks", ".properties"} == {
+        ".account.json",
+        ".staging",
+        "box",
+    }
     assert list((account.folder / ".staging").iterdir()) == []
 
 

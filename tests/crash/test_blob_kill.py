@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kyanite.storage.properties import Records
 from storage_client import StorageClient
 
 PROGRAM = Path(__file__).parent / "datalake_program.py"  # serves, and waits to be killed
@@ -90,6 +91,4 @@ def test_kills(tmp_path: Path, kills: int) -> None:
         process.wait()
         process.stdout.close()
     assert answered["put"] > 1 and answered["blocks"] > 0 and answered["log"] > 0
-    account = tmp_path / "storage" / "acct"
-    records = [path.name for path in (account / ".properties" / "box").glob("*-*")]
-    assert len(records) < 10 + 4 * kills
+    assert len(Records(tmp_path / "storage" / "acct", "box").keys()) < 10 + 4 * kills

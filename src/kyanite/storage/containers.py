@@ -21,7 +21,7 @@ from kyanite.storage.lease_files import LeaseFiles
 from kyanite.storage.leases import Lease
 from kyanite.storage.locks import locked
 from kyanite.storage.model import check_container_name
-from kyanite.storage.properties import etag_of
+from kyanite.storage.properties import Records, etag_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,7 @@ def lease(
 
 def forget(account: Path, name: str, *, only_records: bool = False) -> None:
     """Drop what is known of a container that is no more: properties, leases, uncommitted blocks."""
+    Records(account, name).remove_all()
     for kind in (".properties",) if only_records else (".properties", ".blocks"):
         folder = account / kind / name
         away = account / ".staging" / staging.new_name()

@@ -16,7 +16,7 @@ class LeaseFiles:
     """The leases of one container: of its blobs and folders by path, its own under the empty path."""
 
     def __init__(self, account: Path, container: str) -> None:
-        self._folder = account / ".properties" / container / "leases"
+        self._folder = f"{account}/.properties/{container}/leases"
 
     def read(self, path: str) -> Lease | None:
         """The lease of a name, in whatever state, or None."""
@@ -36,7 +36,7 @@ class LeaseFiles:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(target)
             return
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(self._folder, 0o700, exist_ok=True)
         document = {
             "path": path,
             "id": lease.id,
@@ -52,7 +52,7 @@ class LeaseFiles:
     def below(self, folder: str) -> list[str]:
         """Names with a lease in a folder, at any depth."""
         found = []
-        for file in self._folder.glob("*") if self._folder.is_dir() else ():
+        for file in Path(self._folder).glob("*"):
             with contextlib.suppress(OSError, ValueError, KeyError):
                 path = json.loads(file.read_text(encoding="utf-8"))["path"]
                 if path.startswith(f"{folder}/" if folder else ""):

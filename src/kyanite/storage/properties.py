@@ -1,4 +1,4 @@
-"""What a blob has besides its bytes, kept beside the containers in `<account>/.properties/<container>/`.
+"""What a blob has besides its bytes, kept beside the containers in `<account>/.properties/records.db`.
 
 A record belongs to one version of a file: its name is the file's modification time (set by us, to the nanosecond) and
 size. So a file that was edited or replaced by hand has no record and shows derived properties, one that was moved
@@ -11,16 +11,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import stat
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 from kyanite.limits import PROPERTIES_CACHED
+from kyanite.storage.record_store import existing_store, record_store
 
 BLOCK_BLOB = "BlockBlob"
 APPEND_BLOB = "AppendBlob"
@@ -91,11 +91,16 @@ def etag_of(modified_ns: int, inode: int) -> str:
 class Records:
     """The records of one container."""
 
-    _cache: ClassVar[OrderedDict[str, Properties]] = OrderedDict()
+    _cache: ClassVar[OrderedDict[tuple[str, str, str], Properties]] = OrderedDict()
 
-    def __init__(self, account: Path, container: str) -> None:
-        self.folder = account / ".properties" / container
-        self._base = f"{self.folder}/"
+    def __init__(self, account: Path | str, container: str) -> None:
+        self._account = str(account)
+        self._container = container
+
+    @property
+    def folder(self) -> str:
+        """Where other notes about the container lie: its own properties, leases, appends in progress."""
+        return f"{self._account}/.properties/{self._container}"
 
     def get(self, status: os.stat_result) -> Properties | None:
         """The properties of the version that a file's status tells, or None when it was put there by hand."""
@@ -103,52 +108,54 @@ class Records:
 
     def get_folder(self, status: os.stat_result, name: str) -> Properties:
         """The properties of a folder; `name` guards against a record of a folder that is no more."""
-        raw = self._load(f"d-{status.st_ino:x}")
-        if raw is None or raw.pop("name", None) != name:
+        raw = self._load(_folder_key(status))
+        if not isinstance(raw, dict) or raw.pop("name", None) != name:
             return PLAIN
         return _properties(raw)
 
     def read(self, key: str) -> Properties | None:
         """The record of this name."""
-        path = self._base + key
-        found = self._cache.get(path)
+        place = (self._account, self._container, key)
+        found = self._cache.get(place)
         if found is None:
             raw = self._load(key)
-            if raw is None:
+            if not isinstance(raw, dict):
                 return None
             found = _properties(raw)
-            self._remember(path, found)
+            self._remember(place, found)
         return found
 
     def put(self, key: str, properties: Properties) -> None:
         """Write the record of a version that is not visible yet, or replace one at once."""
-        self._write(key, _document(properties))
-        self._remember(self._base + key, properties)
+        record_store(self._account).put(self._container, key, _text(_document(properties)))
+        self._remember((self._account, self._container, key), properties)
 
     def put_folder(self, status: os.stat_result, name: str, properties: Properties) -> None:
         """Write a folder's record."""
-        self._write(f"d-{status.st_ino:x}", {**_document(properties), "name": name})
+        record_store(self._account).put(
+            self._container, _folder_key(status), _text({**_document(properties), "name": name})
+        )
 
     def drop(self, key: str) -> None:
         """Forget a version; one without a record is fine."""
-        self._cache.pop(self._base + key, None)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._base + key)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self._base}{key}.blocks")
+        self._cache.pop((self._account, self._container, key), None)
+        store = existing_store(self._account)
+        if store is not None:
+            store.drop(self._container, key, f"{key}.blocks")
 
     def drop_folder(self, status: os.stat_result) -> None:
         """Forget a folder."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self._base}d-{status.st_ino:x}")
+        store = existing_store(self._account)
+        if store is not None:
+            store.drop(self._container, _folder_key(status))
 
     def put_blocks(self, key: str, blocks: list[tuple[str, int]]) -> None:
         """Note of which blocks a version was committed: (id, size) in order."""
-        self._write(f"{key}.blocks", blocks)
+        record_store(self._account).put(self._container, f"{key}.blocks", _text(blocks))
 
     def get_blocks(self, key: str) -> list[tuple[str, int]]:
         """The blocks of a version; none when it was not written in blocks."""
-        raw = self._load_any(f"{key}.blocks")
+        raw = self._load(f"{key}.blocks")
         return [(str(name), int(size)) for name, size in raw] if isinstance(raw, list) else []
 
     def carry(self, key: str, target: Records) -> None:
@@ -170,69 +177,45 @@ class Records:
         with contextlib.suppress(FileNotFoundError):
             self.drop_folder(os.lstat(folder))
 
+    def keys(self) -> list[str]:
+        """The versions that have a record, sorted."""
+        store = existing_store(self._account)
+        return store.keys(self._container, 2**63 - 1) if store is not None else []
+
     def sweep(self, living: set[str], older_than_ns: int) -> int:
         """Remove records that belong to none of the living keys and are old enough; how many."""
-        removed = 0
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
-            for entry in entries:
-                bare = entry.name.removesuffix(".blocks")
-                if bare in living or not entry.is_file(follow_symlinks=False) or "-" not in bare:
-                    continue
-                with contextlib.suppress(FileNotFoundError):
-                    if entry.stat().st_mtime_ns < older_than_ns:
-                        os.unlink(entry.path)
-                        removed += 1
-        return removed
+        store = existing_store(self._account)
+        old = store.keys(self._container, older_than_ns) if store is not None else []
+        gone = [key for key in old if key.removesuffix(".blocks") not in living and not key.startswith("d-")]
+        if store is not None and gone:
+            for key in gone:
+                store.drop(self._container, key)
+        return len(gone)
 
     def remove_all(self) -> None:
         """Forget the whole container."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        store = existing_store(self._account)
+        if store is not None:
+            store.drop_container(self._container)
 
-    def _remember(self, path: str, properties: Properties) -> None:
-        self._cache[path] = properties
+    def _remember(self, place: tuple[str, str, str], properties: Properties) -> None:
+        self._cache[place] = properties
         if len(self._cache) > PROPERTIES_CACHED:
             with contextlib.suppress(KeyError):
                 self._cache.popitem(last=False)
 
-    def _load(self, name: str) -> dict[str, Any] | None:
-        raw = self._load_any(name)
-        return raw if isinstance(raw, dict) else None
+    def _load(self, key: str) -> Any:
+        store = existing_store(self._account)
+        text = store.get(self._container, key) if store is not None else None
+        return None if text is None else json.loads(text)
 
-    def _load_any(self, name: str) -> Any:
-        try:
-            fd = os.open(self._base + name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return None
-        try:
-            with os.fdopen(fd, "rb") as file:
-                return json.loads(file.read())
-        except ValueError:  # half of it was written when the power failed: as if it were not there
-            return None
 
-    def _write(self, name: str, document: Any) -> None:
-        data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        beside = f"{self._base}{name}.{os.getpid():x}"
-        target = self._base + name
-        try:
-            fd = os.open(target, flags, 0o600)  # a version's key is new: nobody reads it yet
-            beside = target
-        except FileNotFoundError:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(beside, flags, 0o600)
-        except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(beside)
-            fd = os.open(beside, flags, 0o600)
-        try:
-            with os.fdopen(fd, "wb", buffering=0) as file:
-                _write_all(file.fileno(), data)
-            if beside != target:
-                os.replace(beside, target)
-        except OSError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(beside)
-            raise
+def _folder_key(status: os.stat_result) -> str:
+    return f"d-{status.st_ino:x}"
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, separators=(",", ":"))
 
 
 def key_of(status: os.stat_result) -> str:
@@ -241,14 +224,13 @@ def key_of(status: os.stat_result) -> str:
 
 
 def _document(properties: Properties) -> dict[str, Any]:
-    return {name: value for name, value in asdict(properties).items() if value != _FIELDS[name]}
+    found = {}
+    for name, usual in _FIELDS.items():
+        value = getattr(properties, name)
+        if value != usual:
+            found[name] = value
+    return found
 
 
 def _properties(raw: Mapping[str, Any]) -> Properties:
     return Properties(**{name: value for name, value in raw.items() if name in _FIELDS})
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

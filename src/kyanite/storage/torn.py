@@ -11,6 +11,7 @@ from kyanite.storage.properties import Properties, Records, key_of
 
 def intend(records: Records, status: os.stat_result, path: str, size: int) -> str:
     """Note that the file will grow to `size`; the name of the note, to be removed once its new record stands."""
+    os.makedirs(records.folder, 0o700, exist_ok=True)
     note = f"{records.folder}/append-{status.st_ino:x}"
     document = {"path": path, "from": status.st_size, "at": status.st_mtime_ns, "to": size}
     with open(f"{note}.new", "w", encoding="utf-8", errors="surrogatepass") as file:

@@ -12,6 +12,7 @@ from kyanite.server.storage.tags import read_tags_header
 from kyanite.storage import blocks
 from kyanite.storage.properties import APPEND_BLOB, BLOCK_BLOB, Blob, Properties
 
+_SMALL_BYTES = 128 * 1024
 _KINDS = {APPEND_BLOB, BLOCK_BLOB}
 TIERS = ("Hot", "Cool", "Cold", "Archive")
 
@@ -23,8 +24,8 @@ async def run(call: Call) -> Response:
         raise UserError("An append blob begins empty; append to it.", code="InvalidHeaderValue")
     conditions = read_conditions(call.request.headers)
     store = call.store
-    standing = store.get(call.container, call.path)
-    store.check_write(standing, conditions, call.container, call.path)
+    if (call.request.content_length or 0) > _SMALL_BYTES:  # a refusal need not wait for the bytes
+        store.check_write(store.get(call.container, call.path), conditions, call.container, call.path)
     if _is_folder_marker(call, properties):
         made = store.make_folder(call.container, call.path, properties, conditions)
         return changed(made.etag, made.modified, 201, x_ms_request_server_encrypted="true")

@@ -1,0 +1,115 @@
+"""One small SQLite database for each account, `<account>/.properties/records.db`: texts by container and key."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS record (container TEXT, key TEXT, body TEXT, at INTEGER, PRIMARY KEY (container, key))"
+    " WITHOUT ROWID"
+)
+_WAIT_SECONDS = 30
+
+
+class RecordStore:
+    """The records of one account, for all threads of a process; other processes may use the same file.
+
+    Errors of the disk are OSError. Each write is there after a kill, and after a power cut all or nothing of it.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        os.makedirs(os.path.dirname(file), 0o700, exist_ok=True)
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # what lies beside it takes its mode
+        with _failures():
+            self._connection = sqlite3.connect(file, _WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute(_SCHEMA)
+        self.inode = os.stat(file).st_ino
+        self._lock = threading.Lock()
+
+    def get(self, container: str, key: str) -> str | None:
+        """The text of a key, or None."""
+        with self._lock, _failures():
+            query = "SELECT body FROM record WHERE container = ? AND key = ?"
+            row = self._connection.execute(query, (container, key)).fetchone()
+        return row[0] if row else None
+
+    def put(self, container: str, key: str, body: str) -> None:
+        """Write the text of a key."""
+        with self._lock, _failures():
+            row = (container, key, body, time.time_ns())
+            self._connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", row)
+
+    def drop(self, container: str, *keys: str) -> None:
+        """Forget keys; those that are not there are fine."""
+        marks = ", ".join("?" * len(keys))
+        with self._lock, _failures():
+            query = f"DELETE FROM record WHERE container = ? AND key IN ({marks})"  # noqa: S608 - question marks only
+            self._connection.execute(query, (container, *keys))
+
+    def drop_container(self, container: str) -> None:
+        """Forget all keys of a container."""
+        with self._lock, _failures():
+            self._connection.execute("DELETE FROM record WHERE container = ?", (container,))
+
+    def keys(self, container: str, before_ns: int) -> list[str]:
+        """The keys of a container that were written before a time, sorted."""
+        with self._lock, _failures():
+            query = "SELECT key FROM record WHERE container = ? AND at < ? ORDER BY key"
+            return [row[0] for row in self._connection.execute(query, (container, min(before_ns, 2**63 - 1)))]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+_OPEN: dict[tuple[int, str], RecordStore] = {}
+_OPENING = threading.Lock()
+
+
+def record_store(account: str) -> RecordStore:
+    """The store of the account in a folder, made when there is none yet."""
+    return existing_store(account) or _opened(account)
+
+
+def existing_store(account: str) -> RecordStore | None:
+    """The store of the account in a folder, opened once in each process, and anew when its file was removed."""
+    file = f"{account}/.properties/records.db"
+    key = (os.getpid(), file)
+    found = _OPEN.get(key)
+    try:
+        inode = os.stat(file).st_ino
+    except FileNotFoundError:
+        return None
+    return found if found is not None and inode == found.inode else _opened(account)
+
+
+def _opened(account: str) -> RecordStore:
+    file = f"{account}/.properties/records.db"
+    key = (os.getpid(), file)
+    with _OPENING:
+        old = _OPEN.pop(key, None)
+        if old is not None:
+            old.close()
+        _OPEN[key] = opened = RecordStore(file)
+    return opened
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as problem:
+        full = problem.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+        number = (
+            errno.ENOSPC if full else errno.EROFS if problem.sqlite_errorcode == sqlite3.SQLITE_READONLY else errno.EIO
+        )
+        raise OSError(number, f"{os.strerror(number)} ({problem})") from problem
