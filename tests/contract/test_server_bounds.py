@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kyanite.runtime.workspace import open_workspace
 from kyanite.server import connection
+from kyanite.server.app import SERVICES, Application
+from kyanite.server.context import ServerContext
+from kyanite.server.http import Request, Response
 from kyanite.server.listener import Endpoint, Listener, bind
 
 SECONDS = 0.3
@@ -117,6 +123,46 @@ def test_a_slow_reader_gets_everything(port: int) -> None:
         assert received > size
 
 
+class Endless:
+    """A service whose answers never end; `closed` says that one was closed."""
+
+    name = "storage"
+    closed = threading.Event()
+
+    async def handle(self, request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"x" * 65536
+            finally:
+                Endless.closed.set()
+
+        return Response(200, {"content-length": str(1 << 50)}, body())
+
+    def failure(self, request: Request, error: Exception) -> Response:
+        raise error
+
+
+def open_endless(context: ServerContext) -> Endless:
+    return Endless()
+
+
+def test_an_answer_is_read_no_further_when_the_client_has_hung_up(tmp_path: Path) -> None:
+    Endless.closed.clear()
+    services = {**SERVICES, "storage": f"{__name__}:open_endless"}
+    endpoint = Endpoint(bind())
+    with (
+        open_workspace(tmp_path / "home", create=True) as workspace,
+        Listener(Application(ServerContext(workspace), services), [endpoint]),
+        client(endpoint.port) as sock,
+    ):
+        sock.sendall(b"GET /account/box HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+        assert not Endless.closed.is_set()
+        sock.close()
+        assert Endless.closed.wait(10)
+
+
 def test_the_stop_waits_for_an_answer_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = Endpoint(bind())
     listener = Listener(application, [endpoint])
@@ -124,8 +170,6 @@ def test_the_stop_waits_for_an_answer_in_progress(monkeypatch: pytest.MonkeyPatc
     with client(endpoint.port) as sock, client(endpoint.port) as idle:
         sock.sendall(b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n1")
         time.sleep(0.1)
-        import threading
-
         stopping = threading.Thread(target=listener.stop)
         stopping.start()
         assert idle.recv(10) == b""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from kyanite.errors import KyaniteError
+from kyanite.server.connection import IS_GONE
 from kyanite.server.guard import check
 from kyanite.server.http import (
     ClientGone,
@@ -57,7 +58,8 @@ class Application:
         except ClientGone:
             return
         self._context.observe(request, response)
-        await send_response(send, response, head=request.method == "HEAD")
+        is_gone = scope.get("state", {}).get(IS_GONE, lambda: False)
+        await send_response(send, response, head=request.method == "HEAD", is_gone=is_gone)
 
     async def _answer(self, request: Request) -> Response:
         request.service = place(request)

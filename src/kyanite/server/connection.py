@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kyanite.limits import CONNECTION_IDLE_SECONDS, REQUEST_HEAD_BYTES, REQUEST_HEAD_SECONDS
 
+IS_GONE = "kyanite.isGone"  # in a scope's state: a function that says whether the client has hung up
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -26,6 +27,7 @@ class Connection(HttpToolsProtocol):
         self._idle_timer: asyncio.TimerHandle | None = None
         self._progress = (0, 0)  # bytes received and, while the client does not read, bytes that wait for it
         self._received = 0
+        self._is_lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to count and to wait."""
@@ -35,6 +37,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers."""
+        self._is_lost = True
         self._head_over()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -53,6 +56,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins: its head may take so long and be so large."""
         super().on_message_begin()
+        self.scope["state"][IS_GONE] = lambda: self._is_lost
         if self._head_timer is None:
             self._await_head()
 

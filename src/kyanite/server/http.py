@@ -7,7 +7,7 @@ still percent-encoded path, and what it asks for stands in `comp=`, `restype=`, 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
@@ -186,17 +186,33 @@ def split_host(text: str) -> tuple[str, int | None]:
     return name.rstrip("."), int(port) if port.isascii() and port.isdigit() else None
 
 
-async def send_response(send: Send, response: Response, *, head: bool = False) -> None:
-    """Write an answer; the body is left out for HEAD, its length is told all the same."""
+async def send_response(
+    send: Send, response: Response, *, head: bool = False, is_gone: Callable[[], bool] = lambda: False
+) -> None:
+    """Write an answer; the body is left out for HEAD, its length is told all the same.
+
+    A streamed body is read no further once `is_gone` says that the client hung up, and closed in any case.
+    """
     headers, body = response.headers, response.body
     whole = body if isinstance(body, bytes | bytearray) else None
     if whole is not None and "content-length" not in headers and response.status not in (204, 304):
         headers["content-length"] = str(len(whole))
     await send({"type": "http.response.start", "status": response.status, "headers": _encoded(headers.items())})
-    if not isinstance(body, bytes | bytearray) and not head:
-        async for piece in body:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    if not isinstance(body, bytes | bytearray):
+        try:
+            async for piece in body if not head else _nothing():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if is_gone():
+                    return
+        finally:
+            if isinstance(body, AsyncGenerator):
+                await body.aclose()
     await send({"type": "http.response.body", "body": b"" if head or whole is None else whole})
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
