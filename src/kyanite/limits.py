@@ -111,6 +111,7 @@ AUTOSCALE_FUEL = 1_000_000  # values and elements of vectors in one evaluation
 AUTOSCALE_TARGET = 1_000_000  # nodes
 AUTOSCALE_SAMPLE_SECONDS = 30.0
 AUTOSCALE_SAMPLES_KEPT_SECONDS = 24 * 3600.0
+AUTOSCALE_SHORTEST_SECONDS = 1.0  # between evaluations, when a pool's metadata ask for less than the service allows
 AUTOSCALE_RUNS_KEPT = 100  # of each pool
 AUTOSCALE_LOOK_SECONDS = 2.0  # how soon a process notices that another one changed a pool's autoscale
 

@@ -110,6 +110,25 @@ def test_enabling_evaluates_at_once_and_restarts_the_interval(world: World) -> N
     assert len(world.service.autoscale_runs("acct", "p")) == 3
 
 
+def test_a_short_interval_stands_in_the_metadata_and_sees_the_present(world: World) -> None:
+    item = {"name": "kyanite.autoscaleSeconds", "value": "5"}
+    world.pool("n = $PendingTasks.Count(); $TargetDedicatedNodes = $PendingTasks;", metadata=[item])
+    world.later(1)
+    world.tasks(2)
+    assert not world.later(4)
+    assert world.later(1)
+    assert world.targets() == (2, 0)
+    assert world.run()["results"].endswith("n=1")  # the present took the place of the period's sample
+    world.later(30)
+    assert world.run()["results"].endswith("n=2")
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("0", 1.0), ("nonsense", 900.0), ("7.5", 7.5)])
+def test_the_metadata_item_is_read_with_care(world: World, value: str, seconds: float) -> None:
+    world.pool("$TargetDedicatedNodes = 0;", metadata=[{"name": "KYANITE.autoscaleSeconds", "value": value}])
+    assert autoscale_turn.interval_of(world.service.get_pool("acct", "p")) == seconds
+
+
 def test_a_failed_evaluation_changes_nothing_and_is_shown(world: World) -> None:
     world.pool("$TargetDedicatedNodes = avg($RunningTasks.GetSample(TimeInterval_Minute * 10, 90));")
     assert not world.later(0)

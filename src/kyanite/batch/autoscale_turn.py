@@ -22,6 +22,8 @@ from kyanite.errors import BatchError
 
 SQL = named_statements("kyanite.batch", "autoscale_turn.sql")
 
+INTERVAL_ITEM = "kyanite.autoscaleSeconds"
+
 # pool, dedicated nodes, low-priority nodes, deallocation option, now
 Resize = Callable[[Pool, int, int, str, datetime], object]
 
@@ -29,6 +31,20 @@ Resize = Callable[[Pool, int, int, str, datetime], object]
 def check_formula(text: str) -> Formula:
     """The formula, or BatchError AutoScalingFormulaSyntaxError or AutoScaleFormulaTooLong with line and column."""
     return parse_formula(text)
+
+
+def interval_of(pool: Pool) -> float:
+    """Seconds between evaluations: the pool's interval, or less by its metadata item kyanite.autoscaleSeconds.
+
+    The service's own interval is 5 minutes at least; the item is for pools that should follow their tasks at once.
+    """
+    for item in pool.spec.document.get("metadata") or ():
+        if str(item.get("name", "")).casefold() == INTERVAL_ITEM.casefold():
+            try:
+                return max(limits.AUTOSCALE_SHORTEST_SECONDS, float(item.get("value", "")))
+            except ValueError:
+                break
+    return pool.spec.interval
 
 
 def last_run(store: Store, account: str, pool: str) -> dict[str, Any] | None:
@@ -57,10 +73,16 @@ def evaluate_now(
     store: Store, pool: Pool, formula: str, now: datetime, *, period: float = limits.AUTOSCALE_SAMPLE_SECONDS
 ) -> dict[str, Any]:
     """What a formula says about the pool as it is now, without applying it; the service's AutoScaleRun."""
-    fresh = Sample(now, pool_metrics(store, pool))
-    kept = [row for row in samples(store, pool, now, period).rows if row.at < now]
-    known = kept[-1].values if kept else {}  # the machine's own metrics are read by the sampler only
-    return _evaluate(pool, formula, Samples(period, [*kept, Sample(now, {**known, **fresh.values})]), now).to_json()
+    return _evaluate(pool, formula, _with_present(store, pool, now, period), now).to_json()
+
+
+def _with_present(store: Store, pool: Pool, now: datetime, period: float) -> Samples:
+    """The kept samples, the present in the place of this period's; the machine's own metrics are the sampler's."""
+    kept = list(samples(store, pool, now, period).rows)
+    known = kept[-1].values if kept else {}
+    while kept and (kept[-1].at >= now or _slot(kept[-1].at, period) == _slot(now, period)):
+        kept.pop()
+    return Samples(period, [*kept, Sample(now, {**known, **pool_metrics(store, pool)})])
 
 
 def samples(store: Store, pool: Pool, now: datetime, period: float = limits.AUTOSCALE_SAMPLE_SECONDS) -> Samples:
@@ -168,8 +190,9 @@ class Autoscaler:
         due = _rows(self._store, "due", pool.account, pool.id)
         if due and due[0]["due_at"] > time_text(now):
             return False
-        later = time_text(now + timedelta(seconds=pool.spec.interval))
-        run = _evaluate(pool, pool.spec.formula, samples(self._store, pool, now, self._period), now, self._rand)
+        later = time_text(now + timedelta(seconds=interval_of(pool)))
+        known = _with_present(self._store, pool, now, self._period)
+        run = _evaluate(pool, pool.spec.formula, known, now, self._rand)
         with self._store.database.transaction():
             _change(self._store, "set_due", pool.account, pool.id, due_at=later)
             wanted = (run.dedicated, run.low_priority)

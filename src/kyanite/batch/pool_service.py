@@ -14,7 +14,7 @@ from kyanite.batch.codes import missing, refusal
 from kyanite.batch.conditions import NO_CONDITIONS, Conditions
 from kyanite.batch.documents import pool_document, read_interval, read_pool, read_resize_timeout
 from kyanite.batch.model import AllocationState, Pool, PoolSpec, PoolState, check_identifier, etag
-from kyanite.batch.reading import Document, choice, items, text, whole
+from kyanite.batch.reading import Document, choice, duration_text, items, text, whole
 from kyanite.batch.service_base import ServiceBase
 from kyanite.batch.staging import check_paths
 from kyanite.batch.store import read_time, time_text
@@ -271,7 +271,8 @@ class PoolService(ServiceBase):
                 interval=interval or found.spec.interval,
             )
             body = {name: value for name, value in spec.document.items() if not name.startswith("target")}
-            body |= {"enableAutoScale": True, "autoScaleFormula": spec.formula}
+            every = {"autoScaleEvaluationInterval": duration_text(spec.interval)}
+            body |= {"enableAutoScale": True, "autoScaleFormula": spec.formula} | every
             self._store.put_pool(found.account, replace(spec, document=body), now)
             key = {"account": found.account.casefold(), "key": found.id.casefold()}
             self._store.change("autoscale_enabled", at=time_text(now), **key)

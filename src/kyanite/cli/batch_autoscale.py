@@ -107,6 +107,10 @@ def _evaluated(target: Target, pool_id: str, text: str, turn: Any) -> Json:
     examples=[
         ("", "kyanite batch pool autoscale enable mypool '$TargetDedicatedNodes=min(4,$PendingTasks)'"),
         ("evaluate it every five minutes", "kyanite batch pool autoscale enable mypool --every 300"),
+        (
+            "follow the tasks closely (the service itself allows 300 at least)",
+            "kyanite batch pool autoscale enable mypool --every 5",
+        ),
     ],
 )
 @click.argument("pool_id", metavar="POOL")
@@ -117,12 +121,33 @@ def _evaluated(target: Target, pool_id: str, text: str, turn: Any) -> Json:
 @pass_session
 def enable(session: Session, pool_id: str, formula: str | None, every: float | None, account: str | None) -> None:
     """Enable autoscale, or change its formula or interval; it is evaluated at once."""
+    from kyanite import limits
+    from kyanite.batch.autoscale_turn import interval_of
+
     target = Target(session, account)
-    document = body(None, autoScaleFormula=_formula(formula), autoScaleEvaluationInterval=duration(every))
+    short = every if every is not None and every < limits.AUTOSCALE_LEAST_SECONDS else None
+    asked = limits.AUTOSCALE_LEAST_SECONDS if short is not None else every
+    document = body(None, autoScaleFormula=_formula(formula), autoScaleEvaluationInterval=duration(asked))
     _pointing(session, lambda: target.service.enable_autoscale(target.account, pool_id, document))
+    if every is not None:
+        _keep_short_interval(target, pool_id, short)
     target.service.pump()
     after = pool_document(target, pool_id)
-    told(session, after, f"pool {after['id']}: autoscale every {after['autoScaleEvaluationInterval']}")
+    seconds = interval_of(target.service.get_pool(target.account, pool_id))
+    told(session, after, f"pool {after['id']}: autoscale every {seconds:g} s")
+
+
+def _keep_short_interval(target: Target, pool_id: str, seconds: float | None) -> None:
+    """An interval below the service's own least stands in the pool's metadata."""
+    from kyanite.batch.autoscale_turn import INTERVAL_ITEM
+
+    found = target.service.get_pool(target.account, pool_id)
+    before = [dict(item) for item in found.spec.document.get("metadata") or ()]
+    after = [item for item in before if str(item.get("name", "")).casefold() != INTERVAL_ITEM.casefold()]
+    if seconds is not None:
+        after.append({"name": INTERVAL_ITEM, "value": f"{seconds:g}"})
+    if after != before:
+        target.service.patch_pool(target.account, pool_id, {"metadata": after})
 
 
 @autoscale.command(

@@ -271,9 +271,12 @@ def test_a_formula_is_tried_enabled_and_disabled(batch: Batch, tmp_path: Path) -
     formula.write_text("$TargetDedicatedNodes =\n  $FailedTasks.GetSample(TimeInterval_Hour, 100);")
     failed = batch("pool", "autoscale", "evaluate", "auto", f"@{formula}", "--json")
     assert (failed.code, json.loads(failed.out)["error"]["code"]) == (1, "InsufficientSampleData")
-    assert batch("pool", "autoscale", "enable", "auto", "--every", "10").code == 1
-    assert batch("pool", "autoscale", "enable", "auto", "$TargetDedicatedNodes = 0;", "--every", "300").code == 0
+    short = batch("pool", "autoscale", "enable", "auto", "$TargetDedicatedNodes = 0;", "--every", "2")
+    assert short.out == "pool auto: autoscale every 2 s\n"
     document = documents(batch("pool", "show", "auto", "--json"))
+    assert document["metadata"] == [{"name": "kyanite.autoscaleSeconds", "value": "2"}]
+    again = batch("pool", "autoscale", "enable", "auto", "--every", "300", "--json")
+    assert (again.code, json.loads(again.out)["error"]["code"]) == (1, "AutoScaleTooManyRequestsToEnable")
     assert (document["enableAutoScale"], document["autoScaleEvaluationInterval"]) == (True, "PT5M")
     assert documents(batch("pool", "autoscale", "runs", "auto", "--json"))[0]["results"].startswith("$TargetDedicated")
     assert "$TargetDedicatedNodes=0" in batch("pool", "autoscale", "runs", "auto").out
