@@ -12,6 +12,8 @@ from kyanite.server.management.arm import Provider
 PROVIDERS: dict[str, str] = {
     "microsoft.batch": "kyanite.server.management.batch:provider",
     "microsoft.datafactory": "kyanite.server.management.datafactory:provider",
+    "microsoft.resources": "kyanite.server.management.resources:provider",
+    "microsoft.storage": "kyanite.server.management.storage:provider",
 }
 
 RESOURCES = "microsoft.resources"
