@@ -100,6 +100,36 @@ def batch_operations_page() -> str:
     return "".join(text)
 
 
+def storage_page() -> str:
+    """Every operation of the Blob service: how it is asked for, what it needs, and what is refused by its name."""
+    from kyanite.server.storage.operations import OPERATIONS
+
+    served = [operation for operation in OPERATIONS if not operation.refused]
+    refused = [operation for operation in OPERATIONS if operation.refused]
+    text = [
+        f"# Operations of the Blob service\n\n{NOTE}\n",
+        f"{len(served)} of {len(OPERATIONS)} operations are served; the others answer 501 `NotImplemented` with their ",
+        "name and the reason. For the Data Lake protocol see [datalake-operations.md](datalake-operations.md).\n",
+        "\nWhat is asked for stands in `restype` and `comp` of the query, for some writes of blobs also in headers. ",
+        "Access: any one of these letters of a shared access signature; `c` alone creates and never replaces.\n",
+        f"\n## Served ({len(served)})\n\n| operation | level | method | asks for | access |\n",
+        "| --- | --- | --- | --- | --- |\n",
+    ]
+    for each in served:
+        level, method, word = each.key
+        access = f"`{each.access}`" if each.access else "account key or role" if each.run != "cors" else "-"
+        text.append(f"| {each.name} | {level} | {method} | {f'`{word}`' if word else ''} | {access} |\n")
+    text.append(f"\n## Refused by name ({len(refused)})\n\n| operation | level | why |\n| --- | --- | --- |\n")
+    for each in refused:
+        text.append(f"| {each.name} | {each.key[0]} | {each.refused} |\n")
+    text.append(
+        "\nAlso refused by name: page blobs, snapshots and versions in a query, customer-provided keys, encryption "
+        "scopes, CRC64 checksums, structured bodies, conditions on tags, public access, immutability, CORS and logging "
+        "settings (`OPTIONS` answers 403 `CorsPreflightFailure`).\n"
+    )
+    return "".join(text)
+
+
 def management_page() -> str:
     """Every operation of the management API from its route tables, those that are refused by name included."""
     from kyanite.server.management.providers import load_providers
@@ -148,6 +178,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/datalake-operations.md": datalake_page,
     "reference/limits.md": limits_page,
     "reference/management-operations.md": management_page,
+    "reference/storage-operations.md": storage_page,
     "reference/supported.md": supported_page,
 }
 
