@@ -44,6 +44,7 @@ RESOURCE_FILES_CHARACTERS = 32_768
 KILL_GRACE_SECONDS = 15.0
 TASK_PREPARING_SECONDS = 600.0  # from assignment to the runner's claim
 TASK_POLL_SECONDS = 0.05
+WHY_SECONDS = 0.25  # how often somebody who waits for a task asks whether it can start at all
 TURN_SECONDS = 1.0  # the scheduler looks at everything at least so often
 STAGING_AT_ONCE = 8  # attempts whose files one process puts in place
 RESOURCE_FILE_SECONDS = 60.0  # until the source of a file answers, or sends more

@@ -118,6 +118,7 @@ class BatchService(
         deadline = None if timeout is None else time.monotonic() + timeout
         shown: Any = None
         stopping = False
+        why_next = 0.0
         while True:
             ticks = self._scheduler.ticks
             task = self.get_task(account, job_id, task_id)
@@ -131,7 +132,9 @@ class BatchService(
                 self._end(account, job_id, task_id, delete=False)
                 continue
             self._scheduler.step()
-            self._give_up_if_hopeless(account, job_id, task_id)
+            if time.monotonic() >= why_next:
+                why_next = time.monotonic() + limits.WHY_SECONDS
+                self._give_up_if_hopeless(account, job_id, task_id)
             self._scheduler.wait(ticks, limits.TASK_POLL_SECONDS)
 
     def _give_up_if_hopeless(self, account: str, job_id: str, task_id: str) -> None:
