@@ -64,9 +64,10 @@ def write_document(file: Path, vault: Vault, document: Mapping[str, Json], old: 
     ordered = in_order_of(document, old)
     sealed = json.loads(vault.seal_json(ordered))
     text = json.dumps(sealed, indent=indent, ensure_ascii=False) + end
-    beside = file.with_name(f".{file.name[:80]}.{os.getpid()}.new")
+    beside = file.with_name(f".{file.stem[:80]}.json.{os.getpid()}.new")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(file.parent)
         with beside.open("w", encoding="utf-8", newline="") as out:
             out.write(text)
             out.flush()
@@ -170,6 +171,24 @@ def _style_of(file: Path) -> tuple[str, str]:
         if found:
             return found[1], "\n" if text.endswith("\n") else ""
     return DEFAULT_INDENT, "\n"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes left that were killed while they wrote."""
+    for left in folder.glob(".*.json.*.new"):
+        number = left.name.split(".")[-2]
+        if number.isdecimal() and int(number) != os.getpid() and not _is_alive(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _is_named(item: Json) -> bool:

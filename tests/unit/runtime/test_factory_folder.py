@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +14,15 @@ import pytest
 
 from kyanite.definitions.load import with_resource, without_resource
 from kyanite.definitions.model import make_resource
-from kyanite.errors import ConflictError, DefinitionError, NotFoundError
-from kyanite.runtime.factory_folder import in_order_of, link_factory, linked_folder, read_factory, write_changes
+from kyanite.errors import ConflictError, DefinitionError, NotFoundError, StateError
+from kyanite.runtime.factory_folder import (
+    in_order_of,
+    link_factory,
+    linked_folder,
+    read_factory,
+    write_changes,
+    write_document,
+)
 from kyanite.runtime.factory_shelf import FactoryShelf
 from kyanite.runtime.publish import differences, publish, published_factory, working_copy
 from kyanite.runtime.triggers import runtime_state, start_trigger
@@ -122,6 +131,40 @@ def test_a_change_by_another_shelf_is_seen_before_writing(workspace: Workspace, 
     add(first, "B")
     assert {"A", "B", "P"} == set(FactoryShelf(workspace).get("MINE").factory.pipelines)
     assert first.change("mine", lambda live: live.factory) is not None
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    workspace: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "pipeline/P.json"
+    before = file.read_bytes()
+    left = folder / "pipeline" / f".Q.json.{2**22 + 1}.new"  # of a process that cannot be: it was killed
+    left.write_text("half", "utf-8")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(StateError, match="No space left"):
+            write_document(file, workspace.vault, wait("P", 9), wait("P"))
+    assert file.read_bytes() == before
+    assert [path.name for path in (folder / "pipeline").iterdir()] == ["P.json"]
+
+
+def test_many_threads_change_one_factory(workspace: Workspace, folder: Path) -> None:
+    link_factory(workspace, folder)
+    shelf = FactoryShelf(workspace)
+
+    def add(number: int) -> None:
+        name = f"Q{number}"
+        shelf.change("mine", lambda live: with_resource(live.factory, make_resource("pipeline", name, wait(name))))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(24)))
+    names = {"P", *(f"Q{number}" for number in range(24))}
+    assert set(shelf.get("mine").factory.pipelines) == names
+    assert set(workspace.factory("mine").pipelines) == names
 
 
 # ---- links
