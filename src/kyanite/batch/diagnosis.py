@@ -50,8 +50,8 @@ def pool_missing(pool_id: str, account: str, known: Iterable[str]) -> BatchError
 
 @dataclass(frozen=True)
 class Situation:
-    """A task and what it waits in. `unmet` are (what it depends on, its state or None) of dependencies not met yet;
-    `running` counts the job's tasks on nodes, `ahead` waiting tasks that go first, `holders` names who has the slots.
+    """A task and what it waits in. `unmet` are (id, state or None when there is none) of tasks it still waits for,
+    `missing_of_ranges` counts those of its ranges; `running` counts the job's tasks on nodes, `ahead` waiting tasks that go first, `holders` names who has the slots.
     """
 
     task: Task
@@ -60,6 +60,7 @@ class Situation:
     nodes: Sequence[Node] = ()
     known_pools: Sequence[str] = ()
     unmet: Sequence[tuple[str, str | None]] = ()
+    missing_of_ranges: int = 0
     running: int = 0
     ahead: int = 0
     holders: Sequence[str] = ()
@@ -116,6 +117,9 @@ def _of_dependencies(at: Situation) -> list[Waiting]:
         else:
             message = f"The task depends on '{name}', which is {state}."
             found.append(Waiting("DependencyWaiting", message, False))
+    if at.missing_of_ranges:
+        message = f"The task waits for {at.missing_of_ranges} more successful tasks of its taskIdRanges."
+        found.append(Waiting("DependencyWaiting", message, False))
     return found
 
 

@@ -213,19 +213,21 @@ class TaskService(NodeService):
             for item in (job_nodes.of_job(self._store, job) if job.document.get("jobPreparationTask") else ())
             if (item.preparation or {}).get("result") == "failure"
         }
+        unmet, missing = self._unmet(sequence, place) if task.unmet else ([], 0)
         return diagnosis.Situation(
             task=task,
             job=job,
             pool=found[0] if found else None,
             nodes=self._nodes(found[0]) if found else (),
             known_pools=[] if found else [pool.id for pool in self._store.pools(task.account)],
-            unmet=self._unmet(sequence, place) if task.unmet else (),
+            unmet=unmet,
+            missing_of_ranges=missing,
             running=self._store.rows("open_tasks_of_job", **place)[0]["n"] if job.max_parallel_tasks >= 0 else 0,
             preparation_failed=failed,
         )
 
-    def _unmet(self, sequence: int, place: Mapping[str, str]) -> list[tuple[str, str | None]]:
-        """What a task still waits for: ids with the state of their task, ranges with how many are missing."""
+    def _unmet(self, sequence: int, place: Mapping[str, str]) -> tuple[list[tuple[str, str | None]], int]:
+        """The ids a task still waits for, each with the state of its task, and how many of its ranges are missing."""
         unmet: list[tuple[str, str | None]] = []
         missing = 0
         for row in self._store.rows("dependencies_of", sequence=sequence):
@@ -234,9 +236,7 @@ class TaskService(NodeService):
                 unmet.append((found[1].id if found else row["needs"][1:], found[1].state.value if found else None))
             else:
                 missing += row["remaining"]
-        if missing:
-            unmet.append((f"{missing} tasks of its ranges", "not completed with success yet"))
-        return unmet
+        return unmet, missing
 
 
 def _check_name(job: Job, task_id: str) -> None:
