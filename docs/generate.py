@@ -53,6 +53,9 @@ def heading_above(lines: list[str], line: int) -> str:
 def supported_page() -> str:
     """What can be run, straight from the registries: a kind that is not in them is refused by name."""
     from kyanite.activities import ACTIVITIES
+    from kyanite.batch.autoscale.functions import FUNCTIONS as FORMULA_FUNCTIONS
+    from kyanite.batch.autoscale.metrics import METHODS, METRICS
+    from kyanite.batch.autoscale.names import SLOTS, WRITABLE
     from kyanite.batch.pools import BACKENDS
     from kyanite.connections import CONNECTIONS
     from kyanite.definitions.known_types import ACTIVITY_TYPES
@@ -70,6 +73,10 @@ def supported_page() -> str:
         ("Datasets", sorted(FORMATS)),
         ("Pool backends", sorted(BACKENDS)),
         ("Expression functions", sorted(FUNCTIONS, key=str.casefold)),
+        ("Functions of autoscale formulas", sorted(FORMULA_FUNCTIONS)),
+        ("Metrics of autoscale formulas", sorted(METRICS)),
+        ("Methods of these metrics", sorted(METHODS)),
+        ("Other variables of autoscale formulas", sorted((*WRITABLE, SLOTS))),
     ]
     parts = [f"# What is supported\n\n{NOTE}"]
     for title, names in tables:

@@ -94,9 +94,9 @@ def samples(store: Store, pool: Pool, now: datetime, period: float = limits.AUTO
 
 def pool_metrics(store: Store, pool: Pool) -> dict[str, float]:
     """The counts of a pool's tasks and nodes now, by the names that formulas use."""
-    tasks = {"active": 0, "running": 0, "success": 0, "failure": 0}
+    tasks = {"running": 0, "success": 0, "failure": 0}
+    tasks["active"] = _rows(store, "ready_in_pool", pool.account, pool.id)[0]["n"]
     for row in _rows(store, "tasks_of_pool", pool.account, pool.id):
-        tasks["active"] += row["ready"]
         if row["state"] in ("running", "preparing"):
             tasks["running"] += row["n"]
         elif row["state"] == "completed":

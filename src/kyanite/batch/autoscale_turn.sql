@@ -1,8 +1,13 @@
 -- name: tasks_of_pool
-SELECT t.state, t.result, COUNT(*) AS n,
-       SUM(CASE WHEN t.state = 'active' AND t.unmet = 0 AND j.state = 'active' THEN 1 ELSE 0 END) AS ready
-FROM batch_jobs j JOIN batch_tasks t ON t.account = j.account AND t.job = j.key
+SELECT t.state, t.result, COUNT(*) AS n
+FROM batch_jobs j CROSS JOIN batch_tasks t INDEXED BY batch_tasks_counted ON t.account = j.account AND t.job = j.key
 WHERE j.account = :account AND j.pool = :pool AND t.deleted = 0 GROUP BY t.state, t.result
+
+-- name: ready_in_pool
+SELECT COUNT(*) AS n
+FROM batch_jobs j CROSS JOIN batch_tasks t INDEXED BY batch_tasks_ready
+     ON t.account = j.account AND t.pool = j.pool AND t.job = j.key
+WHERE j.account = :account AND j.pool = :pool AND j.state = 'active' AND t.state = 'active' AND t.unmet = 0
 
 -- name: nodes_of_pool
 SELECT state, dedicated, leaving, COUNT(*) AS n FROM batch_nodes
