@@ -327,7 +327,7 @@ def test_a_silent_agent_is_unknown_and_can_be_restarted(nodes, monkeypatch):
     os.kill(who["pid"], signal.SIGSTOP)
     until(lambda: nodes.health(PLACE).wanted == "unknown")
     assert nodes.poll([FIRST])[1].status == "running"  # it may come back: nothing is given out twice
-    monkeypatch.setattr("kyanite.batch.pools.local.end_agent", lambda folder: end_agent(folder, seconds=0.1))
+    monkeypatch.setattr("kyanite.batch.pools.local.SILENT_SECONDS", 0.1)
     nodes.restart_node(PLACE, clean=False)
     assert not processes.is_alive(who)
     assert nodes.poll([FIRST])[1].status == "lost"

@@ -44,6 +44,7 @@ class Scheduler:
         self._dirty = True
         self._seen_version = -1
         self._last_pump = 0.0
+        self._last_full = float("-inf")
         self._last_look = float("-inf")
         self._last_own_look = time.monotonic()
         self._last_sweep = float("-inf")
@@ -179,7 +180,7 @@ class Scheduler:
     def _something_changed(self) -> bool:
         """Whether this process or another has changed the database since the last turn, or a second has passed."""
         version = self._store.database.query("PRAGMA data_version")[0][0]
-        late = time.monotonic() - self._last_pump >= limits.TURN_SECONDS
+        late = time.monotonic() - self._last_full >= limits.TURN_SECONDS
         changed = self._dirty or version != self._seen_version or late
         self._dirty = False
         self._seen_version = version
@@ -205,6 +206,7 @@ class Scheduler:
         return moved
 
     def _record_and_assign(self, ends: list[tuple[Attempt, AttemptEnd]], also: tuple[str, str] | None) -> bool:
+        self._last_full = time.monotonic()
         deferred: list[_Deferred] = []
         try:
             with self._store.database.transaction():

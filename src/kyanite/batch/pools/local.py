@@ -38,6 +38,7 @@ from kyanite.batch.specs import FailureInfo, PoolSpec
 from kyanite.batch.staging import StagingError, stage
 from kyanite.errors import BatchError, StateError
 
+SILENT_SECONDS = 5.0  # a told agent that has not ended by then is killed
 NODE_FOLDERS = ("applications", "certs", "fsmounts", "shared", "startup", "volatile", "workitems")
 
 
@@ -126,7 +127,7 @@ class LocalNodes:
 
     def restart_node(self, place: Place, clean: bool) -> None:
         """End everything on the node, with `clean` remove its files, and start its agent anew."""
-        end_agent(self._agent_folder(place))
+        end_agent(self._agent_folder(place), SILENT_SECONDS)
         self._links.forget(self._agent_folder(place))
         root = self._node(place)
         if clean and root.exists():
@@ -138,7 +139,7 @@ class LocalNodes:
 
     def remove_node(self, place: Place) -> None:
         """End the node's agent and remove the node's folder."""
-        end_agent(self._agent_folder(place))
+        end_agent(self._agent_folder(place), SILENT_SECONDS)
         self._links.forget(self._agent_folder(place))
         root = self._node(place)
         if root.exists():
