@@ -78,9 +78,9 @@ BODIES = {
     "ComputeNode_Reboot": {"nodeRebootOption": "requeue"},
 }
 ODD = [
-    None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, 1.5, 1e308, "", " ", "a" * 70, "ä", "\u0000", "..", "../x", "p:1",
-    "'", "PT", "PT5M", "PT-5M", "P99999999999D", "9999-12-31T23:59:59Z", "2026-13-01", [], {}, [[]], [None], [{}], {"a": {}},
-    "requeue", "REQUEUE", "\ud83d\ude00", "$(reboot)", "%s%n", [1] * 200, {"id": "x"},
+    None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, 1.5, 1e308, "", " ", "a" * 70, "ä", "\u0000", "..",
+    "../x", "p:1", "'", "PT", "PT5M", "PT-5M", "P99999999999D", "9999-12-31T23:59:59Z", "2026-13-01", [], {},
+    [[]], [None], [{}], {"a": {}}, "requeue", "REQUEUE", "\ud83d\ude00", "$(reboot)", "%s%n", [1] * 200, {"id": "x"},
 ]  # fmt: skip
 HEADERS = [
     "if-match",
