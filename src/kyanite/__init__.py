@@ -1,6 +1,7 @@
 """kyanite: Data Factory, Batch and Blob storage on the machine in front of you.
 
-The whole public face is `open_workspace`, `split`, `KyaniteError` and `__version__`; everything else may change.
+The whole public face is `open_workspace`, `split`, `KyaniteError` and `__version__`, with the modules `kyanite.sdk`
+(Azure's clients for a workspace) and `kyanite.testing` (pipelines in pytest); everything else may change.
 """
 
 from __future__ import annotations
