@@ -122,10 +122,10 @@ def test_an_attempt_that_is_fenced_never_runs_there(world: World, far: tuple[Wor
     world.run("true")
     backend = world.service._backend("azure_batch")
     key = Key(Place("acct", "pool", "tvm-0001"), 4711)
-    assert backend.poll([key])[4711].status == "unclaimed"
+    wait_until(lambda: backend.poll([key])[4711].status == "unclaimed")
     assert backend.fence(key)
     assert backend.fence(key)
-    assert backend.poll([key])[4711].status == "fenced"
+    wait_until(lambda: backend.poll([key])[4711].status == "fenced")
     workspace, _ = far
     (job,) = workspace.batch.jobs("faracct")
     tasks = {task.id: task for task in workspace.batch.list_tasks("faracct", job.id)}
@@ -167,7 +167,8 @@ def test_an_endpoint_that_does_not_answer_disturbs_nothing_else(world: World) ->
     """Tasks of its pool wait; a pool on this machine goes on."""
     world.pool()
     world.run("true")
-    client = next(iter(world.service._backend("azure_batch")._clients.values()))
+    (link,) = world.service._backend("azure_batch")._links.values()
+    client = link.client
     port, client._port = client._port, 9
     client.close()
     world.add("true", "later")

@@ -29,12 +29,18 @@ class RemoteFolder:
     """The files of a node elsewhere: `task_of` gives the remote task whose folder a path begins with."""
 
     def __init__(
-        self, client: RemoteBatch, place: Place, job: str, task_of: Callable[[tuple[str, ...]], str | None]
+        self,
+        client: RemoteBatch,
+        place: Place,
+        job: str,
+        task_of: Callable[[tuple[str, ...]], str | None],
+        later: Callable[[Callable[[], object]], None],
     ) -> None:
         self._client = client
         self._place = place
         self._job = job
         self._task_of = task_of
+        self._later = later
 
     def list(self, parts: Sequence[str], recursive: bool) -> list[FileEntry]:
         """What is in a folder, names relative to it."""
@@ -68,7 +74,10 @@ class RemoteFolder:
         return RemoteFile(self._client, f"{base}/{segment('/'.join(below))}", "/".join(parts))
 
     def remove(self, parts: Sequence[str]) -> None:
-        """Remove a file or a folder with all below it, if it is there."""
+        """Remove a file or a folder with all below it, if it is there; soon, for the endpoint may be slow to answer."""
+        self._later(lambda: self._remove(tuple(parts)))
+
+    def _remove(self, parts: tuple[str, ...]) -> None:
         try:
             whole = not self._base(parts)[1]  # a task's own directory stays until the task is deleted
             for steps in [(*parts, entry.name) for entry in self.list(parts, False)] if whole else [parts]:

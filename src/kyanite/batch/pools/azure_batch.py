@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from kyanite import limits
 from kyanite.batch import remote_files
 from kyanite.batch.model import Exited
 from kyanite.batch.pools import Health, Key, Launch, Place, Report, Room, Seen
+from kyanite.batch.remote_link import RemoteLink
 from kyanite.batch.remote_nodes import RemoteFolder, remote_node
 from kyanite.batch.remote_pool import FENCE, connection_of, ending_of, metadata, pool_document, start_task_seen
 from kyanite.batch.remote_records import Records
@@ -61,15 +62,9 @@ class RemoteNodes:
         self._records = Records(room.root)
         self._reports: deque[Report] = deque()
         self._on_news: Callable[[], None] = lambda: None
-        self._clients: dict[tuple[str, str], RemoteBatch] = {}
-        self._endings: dict[int, Seen] = {}
+        self._links: dict[tuple[str, str], RemoteLink] = {}
         self._jobs: set[str] = set()
-        self._trouble: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
-        self._watched: dict[int, Key] = {}
-        self._watcher: threading.Thread | None = None
-        self._slow = ThreadPoolExecutor(limits.REMOTE_LAUNCHES_AT_ONCE, "azure-batch")
-        self._closed = threading.Event()
 
     # ---- pools and nodes
 
@@ -91,28 +86,36 @@ class RemoteNodes:
             client.send("PATCH", path, body={"startTask": document.get("startTask", {})})
         size = {name: document[name] for name in ("targetDedicatedNodes", "targetLowPriorityNodes")}
         if any(there.get(name, 0) != wanted for name, wanted in size.items()):
-            self._slow.submit(self._resize, client, path, size)
+            link = self._link(account, spec.id)
+            link.later(lambda: self._resize(link, path, size))
 
-    def _resize(self, client: RemoteBatch, path: str, size: Mapping[str, int]) -> None:
+    def _resize(self, link: RemoteLink, path: str, size: Mapping[str, int]) -> None:
         """Ask for the size until the far side takes it; it refuses while another resize is under way."""
         until = time.monotonic() + limits.REMOTE_RESIZE_SECONDS
-        while not self._closed.is_set() and time.monotonic() < until:
+        while True:
             try:
-                client.post(f"{path}/resize", dict(size))
+                link.client.post(f"{path}/resize", dict(size))
                 return
             except BatchError as error:
-                if error.error_code not in _NOT_NOW:
-                    return  # its size stays; the next change asks again
-            self._closed.wait(limits.REMOTE_RESIZE_PAUSE_SECONDS)
+                if error.error_code not in _NOT_NOW or time.monotonic() > until:
+                    raise
+            if not link.pause(limits.REMOTE_RESIZE_PAUSE_SECONDS):
+                return
 
     def delete_pool(self, account: str, pool: str) -> None:
         """Remove the pool there when we made it, and our job in it."""
+        if self._records.connection(account, pool) is None:
+            return
         client, job = self._client(account, pool), self._job(pool)
-        _unless_missing(lambda: client.send("DELETE", f"/jobs/{segment(job)}"))
-        there = _unless_missing(lambda: client.get(f"/pools/{segment(pool)}").json())
-        if there is not None and self._is_ours(there):
-            _unless_missing(lambda: client.send("DELETE", f"/pools/{segment(pool)}"))
+
+        def remove() -> None:
+            _unless_missing(lambda: client.send("DELETE", f"/jobs/{segment(job)}"))
+            there = _unless_missing(lambda: client.get(f"/pools/{segment(pool)}").json())
+            if there is not None and self._is_ours(there):
+                _unless_missing(lambda: client.send("DELETE", f"/pools/{segment(pool)}"))
+
         self._jobs.discard(job)
+        self._link(account, pool).later(remove)
 
     def stamp(self, account: str, pool: str) -> str | None:
         """Always the same once the pool is connected: the far side has environments of its own."""
@@ -141,31 +144,29 @@ class RemoteNodes:
 
     def health(self, place: Place) -> Health:
         """Always well: what befalls a far node is the far side's to mend. `reason`: why nothing is heard of it."""
-        return Health(True, reason=self._trouble.get((place.account, place.pool), ""))
+        link = self._links.get((place.account, place.pool))
+        return Health(True, reason=link.trouble if link is not None else "")
 
     # ---- attempts
 
     def launch(self, launch: Launch) -> None:
         """Add the remote task, behind the caller's back; while the endpoint does not answer it is tried again."""
         self._records.launched(launch)
+        link = self._link(launch.key.place.account, launch.key.place.pool)
         if launch.kind == "start":  # the far pool runs its start task by itself
-            self._watch(launch.key)
+            link.watch(launch.key)
         else:
-            self._slow.submit(self._begin, launch)
+            link.later(lambda: self._begin(link, launch))
 
-    def _begin(self, launch: Launch) -> None:
-        pause = limits.REMOTE_FIRST_PAUSE_SECONDS
-        while not self._closed.is_set():
-            try:
-                self._add(launch)
-                return self._watch(launch.key)
-            except Unreachable:
-                self._closed.wait(pause)
-                pause = min(pause * 2, limits.REMOTE_WAIT_SECONDS)
-            except Exception as error:  # noqa: BLE001 - a defect here must not leave the task waiting for ever
-                self._reports.append(Report(launch.key.attempt, Exited(None, None, None, _failure(error))))
-                return self._on_news()
-        return None
+    def _begin(self, link: RemoteLink, launch: Launch) -> None:
+        try:
+            self._add(launch)
+            link.watch(launch.key)
+        except Unreachable:
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect here must not leave the task waiting for ever
+            self._reports.append(Report(launch.key.attempt, Exited(None, None, None, _failure(error))))
+            self._on_news()
 
     def _add(self, launch: Launch) -> None:
         for name, wanted in (("preparation", launch.kind != "task"), ("packages", bool(launch.packages))):
@@ -207,48 +208,24 @@ class RemoteNodes:
                 self._jobs.discard(job)
         raise BatchError(f"Job '{job}' is removed at the endpoint while tasks are added to it.", code="JobNotFound")
 
-    def _watch(self, key: Key) -> None:
-        """Look at an attempt until it has ended, and say so."""
-        with self._lock:
-            self._watched[key.attempt] = key
-            if self._watcher is None:
-                self._watcher = threading.Thread(target=self._watch_all, name="azure-batch-watch", daemon=True)
-                self._watcher.start()
-
-    def _watch_all(self) -> None:
-        while not self._closed.wait(limits.REMOTE_LOOK_SECONDS):
-            with self._lock:
-                keys = list(self._watched.values())
-            over = [attempt for attempt, seen in self.poll(keys).items() if seen.status in ("ended", "fenced")]
-            for attempt in over:
-                self._watched.pop(attempt, None)
-                self._reports.append(Report(attempt, None))
-            if over:
-                self._on_news()
-
     def poll(self, keys: Iterable[Key]) -> dict[int, Seen]:
-        """One listing of what is unfinished per pool; the others are asked for by name, once when they ended."""
-        keys = list(keys)
-        seen: dict[int, Seen] = {}
-        groups: dict[tuple[str, str], list[Key]] = {}
-        for key in keys:
-            if key.attempt in self._endings:
-                seen[key.attempt] = self._endings[key.attempt]
-            else:
-                groups.setdefault((key.place.account, key.place.pool), []).append(key)
-        for (account, pool), wanted in groups.items():
-            try:
-                seen |= self._poll_pool(self._client(account, pool), pool, wanted)
-                self._trouble.pop((account, pool), None)
-            except (BatchError, NotFoundError) as error:  # nothing is known, so nothing may be done
-                self._trouble[account, pool] = error.message
-                seen |= {key.attempt: Seen("running") for key in wanted}
-        for key in keys:
-            if seen[key.attempt].status == "running" and key.attempt not in self._watched:
-                self._watch(key)  # adopted from a process that is gone
-        return seen
+        """What was seen last; looking goes on in a thread of the pool's own."""
+        return {key.attempt: self._seen_last(key) for key in keys}
 
-    def _poll_pool(self, client: RemoteBatch, pool: str, keys: list[Key]) -> dict[int, Seen]:
+    def _seen_last(self, key: Key) -> Seen:
+        if self._records.connection(key.place.account, key.place.pool) is None:
+            return Seen("unclaimed")
+        try:
+            return self._link(key.place.account, key.place.pool).seen(key)
+        except NotFoundError:  # its key was taken away: nothing can be known
+            return Seen("running")
+
+    def _over(self, attempts: list[int]) -> None:
+        self._reports.extend(Report(attempt, None) for attempt in attempts)
+        self._on_news()
+
+    def _look(self, client: RemoteBatch, pool: str, keys: list[Key]) -> dict[int, Seen]:
+        """One listing of what is unfinished; the others are asked for by name, once when they ended."""
         starts = [key for key in keys if self._records.kind(key) == "start"]
         seen = {key.attempt: start_task_seen(remote_node(client, key.place)) for key in starts}
         tasks = [key for key in keys if key.attempt not in seen]
@@ -261,8 +238,6 @@ class RemoteNodes:
             one = f"{path}/{_task_id(key.attempt)}"
             task = listed.get(_task_id(key.attempt)) or _unless_missing(lambda one=one: client.get(one).json())  # type: ignore[misc]
             seen[key.attempt] = self._seen(client, one, task)
-            if seen[key.attempt].status == "ended":
-                self._endings[key.attempt] = seen[key.attempt]
         return seen
 
     def _seen(self, client: RemoteBatch, path: str, task: Mapping[str, Any] | None) -> Seen:
@@ -278,7 +253,10 @@ class RemoteNodes:
 
     def fence(self, key: Key) -> bool:
         """Add a task of the attempt's id that waits for one that never comes; whoever adds first has the attempt."""
-        if self._records.kind(key) == "start":
+        connected = self._records.connection(key.place.account, key.place.pool) is not None
+        if self._records.kind(key) == "start" or not connected:
+            return not connected
+        if self._link(key.place.account, key.place.pool).trouble:
             return False
         client, name = self._client(key.place.account, key.place.pool), _task_id(key.attempt)
         tombstone = {"id": name, "displayName": FENCE, "commandLine": "/bin/true", "dependsOn": {"taskIds": [_NEVER]}}
@@ -293,21 +271,30 @@ class RemoteNodes:
         if self._records.kind(key) == "start":
             return
         client, job = self._client(key.place.account, key.place.pool), segment(self._job(key.place.pool))
-        _unless_missing(lambda: client.post(f"/jobs/{job}/tasks/{_task_id(key.attempt)}/terminate"), "TaskCompleted")
+        path = f"/jobs/{job}/tasks/{_task_id(key.attempt)}/terminate"
+        link = self._link(key.place.account, key.place.pool)
+        link.later(lambda: _unless_missing(lambda: client.post(path), "TaskCompleted"))
 
     def forget(self, key: Key) -> None:
         """Delete the remote task, what was delivered for it, and the record."""
-        connected = self._records.connection(key.place.account, key.place.pool) is not None
-        if connected and self._records.kind(key) != "start":
-            client = self._client(key.place.account, key.place.pool)
-            path = f"/jobs/{segment(self._job(key.place.pool))}/tasks/{_task_id(key.attempt)}"
-            there = _unless_missing(lambda: client.get(path).json())
-            container = self._container(key.place)
-            if there is not None and container is not None:
-                remote_files.delete_blobs(container, self._blobs(key), there.get("resourceFiles") or ())
-            _unless_missing(lambda: client.send("DELETE", path))
+        place, kind = key.place, self._records.kind(key)
+        if self._records.connection(place.account, place.pool) is None:
+            return
+        link = self._link(place.account, place.pool)
+        link.forget(key.attempt)
+        if kind == "start":
+            self._records.forget(key)
+        else:
+            link.later(lambda: self._delete(link.client, key))
+
+    def _delete(self, client: RemoteBatch, key: Key) -> None:
+        path = f"/jobs/{segment(self._job(key.place.pool))}/tasks/{_task_id(key.attempt)}"
+        there = _unless_missing(lambda: client.get(path).json())
+        container = self._container(key.place)
+        if there is not None and container is not None:
+            remote_files.delete_blobs(container, self._blobs(key), there.get("resourceFiles") or ())
+        _unless_missing(lambda: client.send("DELETE", path))
         self._records.forget(key)
-        self._endings.pop(key.attempt, None)
 
     # ---- news and files
 
@@ -316,9 +303,8 @@ class RemoteNodes:
         self._on_news = on_news
 
     def wake(self) -> None:
-        """Call `on_news` from a thread of ours."""
-        if not self._closed.is_set():
-            self._slow.submit(self._on_news)
+        """Call `on_news` from a thread of its own."""
+        threading.Thread(target=self._on_news, name="azure-batch-wake", daemon=True).start()
 
     def reports(self) -> list[Report]:
         """The reports since the last call."""
@@ -334,7 +320,8 @@ class RemoteNodes:
             attempt = self._records.latest(place.account, place.pool, folder)
             return None if attempt is None else _task_id(attempt)
 
-        return RemoteFolder(self._client(place.account, place.pool), place, self._job(place.pool), task_of)
+        link = self._link(place.account, place.pool)
+        return RemoteFolder(link.client, place, self._job(place.pool), task_of, link.later)
 
     def node_folder(self, account: str, pool: str, node: str) -> Path | None:
         """None: the node is elsewhere."""
@@ -342,12 +329,8 @@ class RemoteNodes:
 
     def close(self) -> None:
         """Let go; what runs there goes on."""
-        self._closed.set()
-        self._slow.shutdown(wait=True, cancel_futures=True)
-        if self._watcher is not None and self._watcher is not threading.current_thread():
-            self._watcher.join()
-        for client in self._clients.values():
-            client.close()
+        for link in self._links.values():
+            link.close()
 
     # ---- names and keys
 
@@ -361,9 +344,12 @@ class RemoteNodes:
         return metadata(there).get("kyanite.workspace") == self._records.workspace()
 
     def _client(self, account: str, pool: str) -> RemoteBatch:
+        return self._link(account, pool).client
+
+    def _link(self, account: str, pool: str) -> RemoteLink:
         with self._lock:
-            if (account, pool) in self._clients:
-                return self._clients[account, pool]
+            if (account, pool) in self._links:
+                return self._links[account, pool]
             there = self._records.connection(account, pool)
             if there is None:
                 raise BatchError(f"Pool '{pool}' was never connected to an endpoint.", code="PoolNotFound")
@@ -374,8 +360,9 @@ class RemoteNodes:
                     where=f"pool {pool}",
                     cure="Store it with `kyanite batch account connect`.",
                 )
-            self._clients[account, pool] = RemoteBatch(there["endpoint"], there["account"], key)
-            return self._clients[account, pool]
+            client = RemoteBatch(there["endpoint"], there["account"], key)
+            self._links[account, pool] = RemoteLink(client, partial(self._look, client, pool), self._over)
+            return self._links[account, pool]
 
     def _container(self, place: Place) -> str | None:
         there = self._records.connection(place.account, place.pool)
