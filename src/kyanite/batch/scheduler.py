@@ -179,12 +179,13 @@ class Scheduler:
 
     def _something_changed(self) -> bool:
         """Whether this process or another has changed the database since the last turn, or a second has passed."""
+        with self._changed:
+            told, self._dirty = self._dirty, False
         version = self._store.database.query("PRAGMA data_version")[0][0]
         late = time.monotonic() - self._last_full >= limits.TURN_SECONDS
-        changed = self._dirty or version != self._seen_version or late
-        self._dirty = False
+        changed = told or version != self._seen_version or late
         self._seen_version = version
-        return changed
+        return bool(changed)
 
     def _ends(self) -> list[tuple[Attempt, AttemptEnd]]:
         ends = self._ledger.told(self._at.backends())
