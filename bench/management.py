@@ -161,19 +161,19 @@ def rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def serve(home: Path, seconds: float) -> tuple[subprocess.Popen[str], int]:
+def serve(home: Path, seconds: float) -> tuple[subprocess.Popen[bytes], int]:
     """`kyanite serve` on a workspace of its own, and its http port."""
     program = [sys.executable, "-m", "kyanite", "--home", str(home)]
     subprocess.run([*program, "init"], check=True, capture_output=True)
-    process = subprocess.Popen(
-        [*program, "serve", "--port", "0", "--https-port", "0", "--for", str(seconds)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if match := re.search(r"http +http://[^:]+:(\d+)", line):
+    log = home.with_name("serve.log")
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [*program, "serve", "--port", "0", "--https-port", "0", "--for", str(seconds)], stdout=out
+        )
+    while process.poll() is None:
+        if match := re.search(r"http +http://[^:]+:(\d+)", log.read_text("utf-8")):
             return process, int(match[1])
+        time.sleep(0.05)
     raise SystemExit("kyanite serve ended before it listened")
 
 
@@ -191,7 +191,7 @@ def main() -> None:
             result = asyncio.run(load(port, token, options.clients, options.seconds))
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.wait(timeout=30)
         check(home, result)
     table = rows(result)
     if options.json:
