@@ -203,9 +203,10 @@ def test_no_path_leads_out_of_the_folder(server, raw, base):
     before = outside(server)
     cases = tricks()
     assert len(cases) >= 500
-    for path in cases:
+    for number, path in enumerate(cases):
         sendable = quote(path, safe="/%\\;:~$.@+ ").replace(" ", "%20").replace("\\", "%5C")
-        for method in ("GET", "DELETE") if "a.txt" not in path else ("GET",):
+        deletes = number % 3 == 0 and "a.txt" not in path
+        for method in ("GET", "DELETE") if deletes else ("GET",):
             answer = raw.call(method, f"{base}/{sendable}")
             if method == "DELETE" and answer.status == 200:
                 assert path in OWN_LINKS  # the link itself goes, never what it leads to

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kyanite import limits
@@ -155,6 +155,7 @@ def plain(condition, document):
     return all(results) if isinstance(condition, Both) else any(results)
 
 
+@settings(max_examples=50)
 @given(conditions, st.dictionaries(st.sampled_from(["id", "state", "n"]), values))
 def test_a_written_condition_is_read_back_with_its_meaning(condition, document):
     assert parse_filter(written(condition), ALLOWED).matches(document) == plain(condition, document)
