@@ -117,6 +117,29 @@ def test_files_go_through_a_container_when_there_is_one(world: World, far: tuple
     world.until(lambda: not [entry for entry in account.list("inputs", "", recursive=True) if not entry.is_folder])
 
 
+def test_output_files_are_uploaded_by_the_far_side(world: World, far: tuple[Workspace, str]) -> None:
+    workspace, _ = far
+    account = workspace.accounts.create("farstore")
+    account.create_container("results")
+    world.pool()
+    output = {
+        "filePattern": "*.txt",
+        "destination": {"container": {"containerUrl": "https://farstore.blob.core.windows.net/results", "path": "run"}},
+        "uploadOptions": {"uploadCondition": "tasksuccess"},
+    }
+    document = {"id": "t", "commandLine": "/bin/sh -c 'echo 42 > n.txt'", "outputFiles": [output]}
+    world.service.add_task("acct", "pool", document)
+    task = world.wait()
+    assert (task.exit_code, task.failure_info) == (0, None)
+    with account.open_read("results", "run/n.txt") as file:
+        assert file.read() == b"42\n"
+    output["destination"]["container"]["containerUrl"] = "https://farstore.blob.core.windows.net/none"
+    world.service.add_task("acct", "pool", document | {"id": "u"})
+    task = world.wait("u")
+    assert task.failure_info is not None
+    assert (task.exit_code, task.result, task.failure_info.code[:10]) == (0, "failure", "FileUpload")
+
+
 def test_an_attempt_that_is_fenced_never_runs_there(world: World, far: tuple[Workspace, str]) -> None:
     world.pool()
     world.run("true")

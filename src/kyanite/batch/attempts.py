@@ -231,7 +231,7 @@ class Ledger:
             return True
         given = self.given.get(attempt.id) or self._adopted.get(attempt.id)
         task = given.task if given and given.task else self._task(attempt)
-        if task is None or not task.spec.document.get("outputFiles"):
+        if task is None or not task.spec.document.get("outputFiles") or not self._has_files_here(attempt):
             return False
         if end.failure is None and after_attempt(task, end, self._at.clock()).state is not TaskState.COMPLETED:
             return False  # it runs again: only the last run's files count
@@ -241,6 +241,11 @@ class Ledger:
         key, backend = self.key(attempt), self.backend(attempt)
         self._uploads.submit(self._upload, attempt, task, key, backend, end)
         return True
+
+    def _has_files_here(self, attempt: Attempt) -> bool:
+        """Whether the node's files are on this machine; a node elsewhere uploads by itself."""
+        place = self.key(attempt).place
+        return self.backend(attempt).node_folder(place.account, place.pool, place.node) is not None
 
     def _upload(self, attempt: Attempt, task: Task, key: Key, backend: PoolBackend, end: Exited) -> None:
         root = backend.node_folder(key.place.account, key.place.pool, key.place.node)

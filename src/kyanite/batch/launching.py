@@ -78,6 +78,7 @@ def task_launch(
         limits=process_limits(pool),
         packages=extra.packages,
         slots=task.spec.required_slots,
+        output_files=tuple(task.spec.document.get("outputFiles") or ()),
         dedicated=dedicated,
         preparation=("workitems", task.job_id, "job-1", name) if name else None,
         token=extra.token,

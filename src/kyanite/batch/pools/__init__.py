@@ -60,7 +60,8 @@ class Launch:
 
     `environment` holds the job's and the task's settings; the backend adds the node's before and AZ_BATCH_* after them.
     `job_id` and `task_id` are None for a start task. `packages` are (variable, zip file) of application packages,
-    `preparation` the steps of the job's preparation folder, `token` the AZ_BATCH_AUTHENTICATION_TOKEN.
+    `preparation` the steps of the job's preparation folder, `token` the AZ_BATCH_AUTHENTICATION_TOKEN. A backend whose
+    node folders are not on this machine uploads the `output_files` (wire documents) itself.
     """
 
     key: Key
@@ -77,6 +78,7 @@ class Launch:
     limits: ProcessLimits = ProcessLimits()
     packages: tuple[tuple[str, Path], ...] = ()
     slots: int = 1
+    output_files: tuple[Mapping[str, Any], ...] = ()
     dedicated: bool = True
     preparation: tuple[str, ...] | None = None
     token: str | None = field(default=None, repr=False)

@@ -184,6 +184,7 @@ class RemoteNodes:
             "displayName": "/".join(launch.folder)[:1024],
             "commandLine": line,
             "resourceFiles": delivery.resource_files,
+            "outputFiles": [dict(file) for file in launch.output_files],
             "environmentSettings": remote_files.settings(environment),
             "constraints": constraints,
             "requiredSlots": launch.slots,
