@@ -47,10 +47,10 @@ def place_of(account: Account, pool: Pool, attempt: Attempt) -> Place:
 
 
 def process_limits(pool: Pool) -> ProcessLimits:
-    """The pool's metadata `kyanite:memory`, `kyanite:processes` and `kyanite:fileSize` (bytes, a count, bytes)."""
+    """The pool's metadata `kyanite.memory`, `kyanite.processes` and `kyanite.fileSize` (bytes, a count, bytes)."""
     found: dict[str, int] = {}
     for item in pool.spec.document.get("metadata") or ():
-        name = str(item.get("name", "")).removeprefix("kyanite:")
+        name = str(item.get("name", "")).removeprefix("kyanite.")
         value = str(item.get("value", ""))
         if name in _LIMITS and value.isdecimal() and int(value) > 0:
             found[name] = int(value)
