@@ -18,7 +18,7 @@ from kyanite.storage import leases, names, staging
 from kyanite.storage.conditions import NO_CONDITIONS, Conditions
 from kyanite.storage.events import CREATED, DELETED, announced
 from kyanite.storage.failures import disk_errors, storage_error
-from kyanite.storage.folders import FOLDER_MODE, open_path, opened_folder
+from kyanite.storage.folders import FOLDER_MODE, open_below, open_path
 from kyanite.storage.lease_files import LeaseFiles
 from kyanite.storage.leases import Lease
 from kyanite.storage.locks import locked
@@ -406,15 +406,11 @@ class BlobStore:
     @contextlib.contextmanager
     def opened(self, container: str, parts: tuple[str, ...] = (), *, create: bool = False) -> Iterator[int]:
         """A descriptor of a container, or of a folder in it."""
-        root = open_path(self.folder)
+        fd = self._open(container, parts, create=create)
         try:
-            with (
-                opened_folder(root, (check_container_name(container),)) as top,
-                opened_folder(top, parts, create=create) as fd,
-            ):
-                yield fd
+            yield fd
         finally:
-            os.close(root)
+            os.close(fd)
 
     @contextlib.contextmanager
     def parent(self, container: str, path: str) -> Iterator[tuple[int, str]]:
@@ -450,8 +446,7 @@ class BlobStore:
         return self._open(container, parts, create=True)
 
     def _open(self, container: str, parts: tuple[str, ...], *, create: bool = False) -> int:
-        with self.opened(container, parts, create=create) as folder:
-            return os.dup(folder)
+        return open_below(f"{self.folder}/{check_container_name(container)}", parts, create=create)
 
     def _make_room(self, container: str, parts: tuple[str, ...]) -> None:
         """Store a blob whose name a folder needs under its escaped name."""

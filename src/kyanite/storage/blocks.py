@@ -104,7 +104,9 @@ def commit(
 
 def drop(store: BlobStore, container: str, path: str) -> None:
     """Forget the uncommitted blocks of a blob, as a Put Blob does."""
-    _remove(store, _folder(store, container, path))
+    folder = _folder(store, container, path)
+    if os.path.isdir(folder):
+        _remove(store, folder)
 
 
 def names_uncommitted(store: BlobStore, container: str) -> list[tuple[str, int]]:

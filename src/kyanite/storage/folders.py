@@ -58,6 +58,23 @@ def _step(fd: int, part: str, create_mode: int | None) -> int:
     return child
 
 
+def open_below(top: str, parts: Sequence[str], *, create: bool = False) -> int:
+    """A descriptor of the folder at `parts` below the folder `top`, which may be no link itself."""
+    try:
+        fd = os.open(top, _FOLDER_FLAGS)
+    except NotADirectoryError as problem:
+        if stat.S_ISLNK(os.stat(top, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from problem
+        raise
+    try:
+        for part in parts:
+            fd = _step(fd, part, FOLDER_MODE if create else None)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 def open_path(path: Path) -> int:
     """A descriptor of a folder by its path in the file system; links in it are followed."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

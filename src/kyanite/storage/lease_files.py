@@ -49,6 +49,13 @@ class LeaseFiles:
             json.dump(document, file)
         os.replace(beside, target)
 
+    def any(self) -> bool:
+        """Whether anything in the container has or had a lease."""
+        try:
+            return bool(os.listdir(self._folder))
+        except FileNotFoundError:
+            return False
+
     def below(self, folder: str) -> list[str]:
         """Names with a lease in a folder, at any depth."""
         found = []

@@ -15,10 +15,11 @@ from collections.abc import AsyncIterator
 from kyanite.errors import StorageError, UserError
 from kyanite.server.http import Response
 from kyanite.server.storage.call import Call, changed
-from kyanite.server.storage.headers import content_headers, http_date, metadata_headers, read_conditions, read_range
+from kyanite.server.storage.headers import content_headers, http_time, metadata_headers, read_conditions, read_range
 from kyanite.server.storage.lease import lease_headers
 from kyanite.server.storage.sas import overrides
 from kyanite.storage import access_control, leases
+from kyanite.storage.conditions import NO_CONDITIONS
 from kyanite.storage.properties import APPEND_BLOB, Blob
 
 PIECE_BYTES = 1024 * 1024
@@ -81,7 +82,8 @@ def check(call: Call, blob: Blob) -> None:
     conditions = read_conditions(call.request.headers)
     if conditions.if_none_match == "*":
         raise StorageError("If-None-Match: * makes no sense for a read.", code="UnsupportedHeader")
-    conditions.check(blob.etag, blob.modified, reading=True)
+    if conditions != NO_CONDITIONS:
+        conditions.check(blob.etag, blob.modified, reading=True)
     if conditions.lease_id is not None:
         leases.check_read(call.store.lease_of(blob), conditions.lease_id, call.now)
 
@@ -91,8 +93,8 @@ def describe(call: Call, blob: Blob) -> dict[str, str]:
     properties = blob.properties
     headers = {
         "etag": f'"{blob.etag}"',
-        "last-modified": http_date(blob.modified),
-        "x-ms-creation-time": http_date(blob.created),
+        "last-modified": http_time(blob.modified_ns),
+        "x-ms-creation-time": http_time(properties.created_ns or blob.modified_ns),
         "x-ms-blob-type": properties.blob_type,
         "x-ms-server-encrypted": "true",
         "accept-ranges": "bytes",

@@ -43,6 +43,16 @@ def http_date(moment: datetime) -> str:
     )
 
 
+def http_time(moment_ns: int) -> str:
+    """The same for nanoseconds since 1970."""
+    return _http_seconds(moment_ns // 1_000_000_000)
+
+
+@functools.lru_cache(maxsize=4096)
+def _http_seconds(seconds: int) -> str:
+    return http_date(datetime.fromtimestamp(seconds, UTC))
+
+
 def read_date(text: str, name: str) -> datetime:
     """The time of a header. UserError `InvalidHeaderValue`."""
     try:

@@ -9,12 +9,13 @@ from kyanite.errors import UserError
 from kyanite.server.http import Response
 from kyanite.server.storage.call import Call
 from kyanite.server.storage.get_blob import shown_metadata
-from kyanite.server.storage.headers import DEFAULT_TYPE, http_date
+from kyanite.server.storage.headers import DEFAULT_TYPE, http_date, http_time
 from kyanite.server.storage.marker import read_marker, write_marker
 from kyanite.server.storage.service_level import page_size
 from kyanite.server.storage.tags import tags_xml
 from kyanite.server.storage.xml import answer, element, leaf, metadata_xml, name_leaf
 from kyanite.storage import blocks, leases, listing
+from kyanite.storage.lease_files import LeaseFiles
 from kyanite.storage.listing import Prefix
 from kyanite.storage.properties import APPEND_BLOB, Blob
 
@@ -79,11 +80,12 @@ async def run(call: Call) -> Response:
 def _page(call: Call, wanted: Wanted) -> tuple[list[str], str]:
     shown: list[str] = []
     last = ""
+    leased = LeaseFiles(call.store.folder, call.container).any()
     for item in _items(call, wanted):
         if len(shown) == wanted.most:
             return shown, write_marker(last)
         last = item.path
-        shown.append(_prefix(item, wanted) if isinstance(item, Prefix) else _blob(call, item, wanted.include))
+        shown.append(_prefix(item, wanted) if isinstance(item, Prefix) else _blob(call, item, wanted.include, leased))
     return shown, ""
 
 
@@ -142,14 +144,14 @@ def _prefix(item: Prefix, wanted: Wanted) -> str:
     )
 
 
-def _blob(call: Call, blob: Blob, include: frozenset[str]) -> str:
+def _blob(call: Call, blob: Blob, include: frozenset[str], leased: bool) -> str:
     """One <Blob>; written as one text, since a page has thousands."""
     properties = blob.properties
     parts = [
         "<Blob>",
         name_leaf(blob.path),
-        f"<Properties><Creation-Time>{http_date(blob.created)}</Creation-Time>"
-        f"<Last-Modified>{http_date(blob.modified)}</Last-Modified><Etag>{blob.etag}</Etag>"
+        f"<Properties><Creation-Time>{http_time(properties.created_ns or blob.modified_ns)}</Creation-Time>"
+        f"<Last-Modified>{http_time(blob.modified_ns)}</Last-Modified><Etag>{blob.etag}</Etag>"
         f"<Content-Length>{blob.size}</Content-Length>",
         leaf("Content-Type", properties.content_type or DEFAULT_TYPE),
         leaf("Content-Encoding", properties.content_encoding),
@@ -164,7 +166,7 @@ def _blob(call: Call, blob: Blob, include: frozenset[str]) -> str:
         parts.append(f"<AccessTier>{properties.tier or 'Hot'}</AccessTier>{inferred}")
     elif properties.sealed:
         parts.append("<Sealed>true</Sealed>")
-    parts.append(_lease(call, blob))
+    parts.append(_lease(call, blob) if leased else _UNLOCKED)
     parts.append("<ServerEncrypted>true</ServerEncrypted>")
     if properties.tags:
         parts.append(f"<TagCount>{len(properties.tags)}</TagCount>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Mapping
@@ -69,7 +70,7 @@ class StorageService:
     def account(self, name: str) -> StorageAccount:
         """The account of this name. AccessRefused when there is none, so that names are not told to anybody."""
         found = self._accounts.get(name)
-        if found is None or not found.folder.is_dir():
+        if found is None or not os.path.isdir(found.folder):  # noqa: PTH112 - on every request
             fresh = self.context.workspace.accounts.get(name)
             if fresh is None:
                 self._accounts.pop(name, None)
