@@ -499,3 +499,43 @@ def test_a_trigger_whose_pipeline_wants_parameters_is_not_started(airline: Front
     for answer in (airline.post(f"{FACTORY}/triggers/A/start"), airline.put(f"{FACTORY}/triggers/B", SCHEDULE)):
         assert (answer.status, answer.code) == (400, "BadRequest")
         assert "'n'" in answer.json["error"]["message"]
+
+
+def test_a_window_is_run_again_and_cancelled(airline: Front) -> None:
+    now = [utc_moment("2024-01-31T06:30:00Z", "test")]
+    airline.context.clock = lambda: now[0]
+    tumbling = {
+        "properties": {
+            "type": "TumblingWindowTrigger",
+            "pipeline": {"pipelineReference": {"referenceName": "P", "type": "PipelineReference"}, "parameters": {}},
+            "typeProperties": {
+                "frequency": "Hour",
+                "interval": 1,
+                "startTime": "2024-01-31T05:00:00Z",
+                "maxConcurrency": 1,
+            },
+        }
+    }
+    assert airline.put(f"{FACTORY}/triggers/W", tumbling).status == 200
+    assert airline.post(f"{FACTORY}/triggers/W/start").status == 200
+    made: list[str] = []
+    scheduler = Scheduler(airline.workspace, clock=lambda: now[0], on_run=made.append)
+    scheduler.look()
+    window = query(airline, "queryTriggerRuns")[0]
+    path = f"{FACTORY}/triggers/W/triggerRuns/{window['triggerRunId']}"
+    early = airline.post(f"{path}/rerun")
+    assert (early.status, early.code) == (400, "BadRequest")
+    finish(airline, *made)
+    scheduler.look()
+    assert query(airline, "queryTriggerRuns")[0]["status"] == "Succeeded"
+    assert airline.post(f"{path}/rerun").status == 200
+    scheduler.look()
+    assert len(made) == 2
+    assert query(airline, "queryTriggerRuns")[0]["status"] == "Inprogress"
+    told: list[str] = []
+    airline.context.on_run = told.append
+    assert airline.post(f"{path}/cancel").status == 200
+    assert told == [made[1]]
+    assert airline.get(f"{FACTORY}/pipelineruns/{made[1]}").json["status"] == "Canceling"
+    finish(airline, made[1])
+    assert airline.post(f"{path}/cancel").status == 400
