@@ -8,6 +8,8 @@ import zipfile
 from collections.abc import Iterator
 
 import pytest
+from azure.batch import BatchClient
+from azure.batch.models import BatchJobCreateOptions, BatchPoolInfo
 from azure.core import MatchConditions
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
@@ -174,6 +176,14 @@ def test_applications(server, client):
     applications.delete(GROUP, ACCOUNT, "tool")
     with pytest.raises(HttpResponseError):
         applications.get(GROUP, ACCOUNT, "tool")
+
+
+def test_the_data_plane_takes_the_token_too(server):
+    credential = OwnerCredential(admin_key(server.workspace.vault))
+    endpoint = f"{server.live.https_url}/batch/{ACCOUNT}"
+    with BatchClient(endpoint, credential, connection_verify=str(server.live.ca_file), retry_total=0) as batch:
+        batch.create_job(BatchJobCreateOptions(id="token", pool_info=BatchPoolInfo(pool_id="none")))
+        assert batch.get_job("token").url.startswith(endpoint)
 
 
 def test_what_is_not_there_is_refused_by_name(client):
