@@ -2,11 +2,11 @@
 
     python bench/storage.py [--megabytes 128] [--small 1000] [--list 5000] [--clients obstore,sdk] [--servers ...] [--json]
 
-Servers: ours (`kyanite`, signatures checked, properties kept), Azurite (npm, fetched once into bench/.venv/azurite; fresh
-folder, fresh containers) and `floor`, a bare ASGI app that checks and keeps nothing but the bytes, on the same uvicorn.
-Clients: obstore (fast: shows the server) and azure-storage-blob (what people use; about 450 MB/s and 550 operations/s is
-all it can). Each client is a process of its own; every byte read is compared with what was written, and every listing
-with the names that were put, before a figure is told. Servers take turns within each round.
+Servers: ours (`kyanite`: signatures checked, properties kept), Azurite (npm, fetched once into bench/.venv/azurite;
+fresh folder, fresh container) and `floor`, a bare ASGI app on the same uvicorn that checks nothing and keeps only bytes.
+Clients: obstore (fast: shows the server) and azure-storage-blob (what people use; about 450 MB/s and 550 operations/s
+is all it can). Each client is a process of its own; every byte read is compared with what was written, and every
+listing with the names that were put, before a figure is told. Servers take turns in the rounds.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def serve_floor(folder: Path, port: int) -> None:
 
     def listing(query: str) -> bytes:
         items = []
-        names = sorted(name for name in os.listdir(folder) if name.startswith("box!s!"))
+        names = sorted(path.name for path in folder.iterdir() if path.name.startswith("box!s!"))
         for name in names:
             size = (folder / name).stat().st_size
             items.append(
@@ -134,7 +134,8 @@ def serve_floor(folder: Path, port: int) -> None:
                 "Sun, 22 Nov 2026 00:00:00 GMT</Last-Modified><Etag>0x1</Etag>"
                 f"<Content-Length>{size}</Content-Length><Content-Type>a/b</Content-Type><BlobType>BlockBlob</BlobType></Properties></Blob>"
             )
-        text = f'<?xml version="1.0"?><EnumerationResults><Blobs>{"".join(items)}</Blobs><NextMarker/></EnumerationResults>'
+        blobs = f"<Blobs>{''.join(items)}</Blobs><NextMarker/>"
+        text = f'<?xml version="1.0"?><EnumerationResults>{blobs}</EnumerationResults>'
         return text.encode()
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -355,7 +356,11 @@ def report(options: Any, rounds: dict[tuple[str, str], list[dict[str, float]]]) 
             middle = {server: statistics.median(runs) for server, runs in values.items()}
             row = [line, *(tables.spread(values[server], 0) for server in servers)]
             for other in servers[1:]:
-                better = middle[other] / middle[servers[0]] if line.endswith(("ms", "MB")) else middle[servers[0]] / middle[other]
+                better = (
+                    middle[other] / middle[servers[0]]
+                    if line.endswith(("ms", "MB"))
+                    else middle[servers[0]] / middle[other]
+                )
                 row.append(f"{better:.2f}")
             rows.append(row)
         tables.print_table([client, *servers, *(f"{servers[0]} : {other}" for other in servers[1:])], rows)

@@ -176,6 +176,8 @@ def _blob_word(request: Request, comp: str) -> str:
 def needs(operation: Operation, call: Call) -> tuple[Need, ...]:
     """What the request has to be allowed."""
     level = {"service": "s", "container": "c", "blob": "o"}[operation.key[0]]
+    if operation.key[2] == "batch":  # its parts are requests of their own, about blobs
+        level = "o"
     access = operation.access
     if operation.creates and call.request.query.get("sig") and _exists(call):
         access = access.replace("c", "")
