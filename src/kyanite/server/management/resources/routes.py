@@ -8,6 +8,7 @@ from kyanite.server.management.resources import deployments, groups, subscriptio
 _SUBSCRIPTION = "/subscriptions/{subscription}"
 _DEPLOYMENTS = "/providers/Microsoft.Resources/deployments"
 _ONE = GROUP + _DEPLOYMENTS + "/{deployment}"
+_OPERATIONS = GROUP + "/deployments/{deployment}/operations"  # the clients' own spelling, without a provider
 
 
 def _at(template: str, *operations: tuple[str, str, str, Handler | None]) -> tuple[Route, ...]:
@@ -58,6 +59,8 @@ ROUTES: tuple[Route, ...] = (
     *_at(_ONE + "/exportTemplate", ("POST", "Deployments_ExportTemplate", "reader", None)),
     *_at(_ONE + "/operations", ("GET", "DeploymentOperations_List", "reader", deployments.list_operations)),
     *_at(_ONE + "/operations/{operation}", ("GET", "DeploymentOperations_Get", "reader", deployments.get_operation)),
+    *_at(_OPERATIONS, ("GET", "DeploymentOperations_ListByName", "reader", deployments.list_operations)),
+    *_at(_OPERATIONS + "/{operation}", ("GET", "DeploymentOperations_GetByName", "reader", deployments.get_operation)),
     *_at(
         _ONE + "/operationStatuses/{operation}",
         ("GET", "Deployments_GetOperationStatus", "reader", deployments.get_status),
