@@ -153,13 +153,12 @@ class NodeKeeper:
 
     # ---- preparing
 
-    def prepare(self, pool: Pool, start_version: str) -> list[Callable[[], None]]:
+    def prepare(self, pool: Pool, version: str, rows: list[NodeRow], start_version: str) -> list[Callable[[], None]]:
         """Begin preparing one node that needs it (in the turn's transaction); what to do once that is committed.
 
         Start tasks of a pool share its environment, so one at a time.
         """
-        version = self.version(pool, start_version)
-        waiting = [row for row in self._store.nodes(pool) if nodes.needs_preparing(row, version)]
+        waiting = [row for row in rows if nodes.needs_preparing(row, version)]
         key = {"account": pool.account.casefold(), "pool": pool.id.casefold()}
         if not waiting or self._store.rows("starting_in_pool", **key)[0]["n"]:
             return []
@@ -232,8 +231,8 @@ class NodeKeeper:
         self._move(pool, moved)
 
     def _stderr_tail(self, attempt: Attempt) -> str:
-        files = self._ledger.backend(attempt).files(self._ledger.key(attempt).place)
         try:
+            files = self._ledger.backend(attempt).files(self._ledger.key(attempt).place)
             text = files.read(("startup", "stderr.txt"), 0, None).decode(errors="replace")
         except (BatchError, FileNotFoundError):
             return ""

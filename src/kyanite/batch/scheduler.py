@@ -251,9 +251,11 @@ class Scheduler:
         for place in dict.fromkeys([*waiting, *preparing, *([also] if also else [])]):
             found = self._ledger.pool(*place)
             if found is not None:
-                deferred += self._keeper.prepare(*found)
+                pool, start_version = found
+                version, rows = self._keeper.version(pool, start_version), self._store.nodes(pool)
+                deferred += self._keeper.prepare(pool, version, rows, start_version)
                 if place in waiting:
-                    self._assign(*found, deferred)
+                    self._assign(pool, [row for row in rows if takes_tasks(row, version)], deferred)
         self._launch_for_jobs(deferred)
         self._release_held(deferred)
         return bool(deferred)
@@ -261,9 +263,8 @@ class Scheduler:
     def _preparing_pools(self) -> list[dict[str, str]]:
         return [dict(row) for row in self._store.rows("pools_to_prepare")] if self._prepares_all else []
 
-    def _assign(self, pool: Pool, start_version: str, deferred: list[_Deferred]) -> None:
-        version = self._keeper.version(pool, start_version)
-        rows = {row.node.id: row for row in self._store.nodes(pool) if takes_tasks(row, version)}
+    def _assign(self, pool: Pool, usable: list[NodeRow], deferred: list[_Deferred]) -> None:
+        rows = {row.node.id: row for row in usable}
         free = [
             FreeNode(row.node.id, row.node.total_slots - row.node.used_slots, row.node.total_slots)
             for row in rows.values()

@@ -81,7 +81,9 @@ class LocalNodes:
         self._on_news: Callable[[], None] = lambda: None
         self._launched: dict[Path, dict[Path, int]] = {}  # node's folder -> attempts given to it here
         self._environments: dict[Path, dict[str, str]] = {}
-        self._stamps: dict[Path, tuple[tuple[int, int], str | None]] = {}
+        self._stamps: dict[tuple[str, str], tuple[tuple[int, int], str | None]] = {}
+        self._markers: dict[tuple[str, str], Path] = {}
+        self._places: dict[Place, tuple[Path, Path]] = {}
         self._lock = threading.Lock()
         self._links = NodeLinks(self._heard, lambda: self._on_news())
         self._slow: ThreadPoolExecutor | None = None
@@ -100,15 +102,18 @@ class LocalNodes:
 
     def stamp(self, account: str, pool: str) -> str | None:
         """Which build of the pool's Python environment is in place; None when there is none that fits."""
-        folder = self._environment_folder(account, pool)
+        key = (account, pool)
+        marker = self._markers.get(key)
+        if marker is None:
+            marker = self._markers[key] = self._environment_folder(account, pool) / python_env.MARKER
         try:
-            status = (folder / python_env.MARKER).stat()
+            status = marker.stat()
         except OSError:
             return None
         version = (status.st_mtime_ns, status.st_ino)
-        kept = self._stamps.get(folder)
+        kept = self._stamps.get(key)
         if kept is None or kept[0] != version:
-            kept = self._stamps[folder] = (version, python_env.current_stamp(folder))
+            kept = self._stamps[key] = (version, python_env.current_stamp(marker.parent))
         return kept[1]
 
     def prepare(self, account: str, pool: str, say: Callable[[str], None]) -> str:
@@ -117,7 +122,7 @@ class LocalNodes:
 
     def node_folder(self, account: str, pool: str, node: str) -> Path:
         """The root folder of a node (AZ_BATCH_NODE_ROOT_DIR)."""
-        return self._root / account / pool / "nodes" / node
+        return self._node(Place(account, pool, node))
 
     def ready_node(self, place: Place) -> None:
         """Make the node's folders and start its agent."""
@@ -315,7 +320,7 @@ class LocalNodes:
 
     def attempt_folder(self, key: Key) -> Path:
         """The private folder of an attempt."""
-        return self._agent_folder(key.place) / "attempts" / str(key.attempt)
+        return self._agent_folder(key.place) / f"attempts/{key.attempt}"
 
     def close(self) -> None:
         """Drop the connections; nodes and what runs on them go on."""
@@ -325,10 +330,18 @@ class LocalNodes:
         self._links.close()
 
     def _node(self, place: Place) -> Path:
-        return self.node_folder(place.account, place.pool, place.node)
+        return self._folders(place)[0]
 
     def _agent_folder(self, place: Place) -> Path:
-        return self._node(place) / "volatile"
+        return self._folders(place)[1]
+
+    def _folders(self, place: Place) -> tuple[Path, Path]:
+        """The node's root and its agent's folder; asked for many times in each turn."""
+        found = self._places.get(place)
+        if found is None:
+            root = self._root / place.account / place.pool / "nodes" / place.node
+            found = self._places[place] = (root, root / "volatile")
+        return found
 
     def _make_folders(self, place: Place) -> None:
         root = self._node(place)
