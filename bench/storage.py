@@ -1,9 +1,9 @@
 """The storage endpoint beside the official emulator and beside the least that any Python server could do.
 
-    python bench/storage.py [--megabytes 128] [--small 1000] [--list 5000] [--clients obstore,sdk] [--servers ...] [--json]
+    python bench/storage.py [--megabytes 128] [--small 1000] [--list 5000] [--clients obstore,sdk] [--servers ...]
 
 Servers: ours (`kyanite`: signatures checked, properties kept), Azurite (npm, fetched once into bench/.venv/azurite;
-fresh folder, fresh container) and `floor`, a bare ASGI app on the same uvicorn that checks nothing and keeps only bytes.
+fresh folder, fresh container) and `floor`, a bare ASGI app on the same uvicorn that checks nothing, keeps bytes only.
 Clients: obstore (fast: shows the server) and azure-storage-blob (what people use; about 450 MB/s and 550 operations/s
 is all it can). Each client is a process of its own; every byte read is compared with what was written, and every
 listing with the names that were put, before a figure is told. Servers take turns in the rounds.

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from kyanite.runtime.workspace import open_workspace
+from kyanite.server.storage.service import tidy
 from kyanite.storage.properties import Records
 from storage_client import StorageClient
 
@@ -90,5 +92,8 @@ def test_kills(tmp_path: Path, kills: int) -> None:
         killer.join()
         process.wait()
         process.stdout.close()
+    account = open_workspace(tmp_path).accounts.get("acct")
+    tidy(account)
+    assert not any((account.folder / ".staging").iterdir())
     assert answered["put"] > 1 and answered["blocks"] > 0 and answered["log"] > 0
     assert len(Records(tmp_path / "storage" / "acct", "box").keys()) < 10 + 4 * kills

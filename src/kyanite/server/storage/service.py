@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import threading
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,9 +21,10 @@ from kyanite.server.storage.operations import BY_KEY, Operation, key_of, needs, 
 from kyanite.server.storage.refusal import AccessRefused
 from kyanite.server.storage.sas import AccessPolicy
 from kyanite.server.storage.xml import answer, element, leaf
-from kyanite.storage import StorageAccount, containers
+from kyanite.storage import StorageAccount, blocks, containers
 from kyanite.storage.codes import status_of
 
+_LOG = logging.getLogger("kyanite.server")
 VERSION = "2026-02-06"  # told to clients that name none
 _VERSION = re.compile(r"\d{4}-\d\d-\d\d\Z")
 
@@ -77,6 +80,7 @@ class StorageService:
                 raise AccessRefused("AuthenticationFailed", f"There is no storage account {name[:24]!r} here.")
             found = self._accounts[name] = fresh
             fresh.blobs.clock = self.context.clock
+            threading.Thread(target=tidy, args=(fresh,), name="kyanite-tidy", daemon=True).start()
             fresh.sweep()
         return found
 
@@ -101,6 +105,15 @@ class StorageService:
             function = self._loaded[operation.run] = load(f"kyanite.server.storage.{operation.run}")
         response: Response = await function(call)  # type: ignore[operator]
         return response
+
+
+def tidy(account: StorageAccount) -> None:
+    """Remove what killed servers left beside the containers, and blocks that nobody committed for a week."""
+    try:
+        account.sweep()
+        blocks.sweep(account.blobs)
+    except (OSError, KyaniteError):
+        _LOG.exception("Leavings beside the containers of %s could not be removed", account.name)
 
 
 PREFLIGHT = "cors"
