@@ -216,4 +216,16 @@ def test_a_pool_whose_endpoint_never_answered_waits_too(world: World) -> None:
     world.service.create_pool("acct", PoolSpec("near"))
     world.service.ensure_job("acct", "near", "near")
     assert world.run("echo here", "t", "near").exit_code == 0
-    assert world.task().state is not TaskState.COMPLETED
+    world.until(lambda: world.task().state is TaskState.RUNNING)
+    health = world.service._backend("azure_batch").health(Place("acct", "pool", "tvm-0001"))
+    assert "http" not in health.reason and "does not answer" in health.reason
+
+
+def test_a_wrong_key_is_said_where_the_task_waits(world: World) -> None:
+    Vault(world.home / "secrets.json").put(key_name("faracct"), "d3JvbmcgYnV0IGxvbmcgZW5vdWdo")
+    world.pool()
+    world.add("true")
+    world.until(lambda: world.service.explain("acct", "pool", "t")[0].hopeless)
+    (reason,) = world.service.explain("acct", "pool", "t")
+    assert "failed to authenticate" in reason.message
+    assert "d3JvbmcgYnV0IGxvbmcgZW5vdWdo" not in reason.message

@@ -10,6 +10,7 @@ from kyanite.batch import node_operations
 from kyanite.batch.codes import refusal
 from kyanite.batch.model import Node, NodeState, Pool
 from kyanite.batch.nodes import needs_preparing, wanted_version
+from kyanite.batch.pools import Place
 from kyanite.batch.preparing import watch_preparation
 from kyanite.batch.service_base import ServiceBase
 from kyanite.batch.store import time_text
@@ -74,6 +75,12 @@ class NodeService(ServiceBase):
     def enable_scheduling(self, account: str, pool: str, node: str) -> None:
         """Give a node tasks again."""
         node_operations.enable_scheduling(self._store, self._scheduler, self._living_pool(account, pool), node)
+
+    def unheard(self, account: str, pool: str, node: str) -> str:
+        """Why nothing is heard of a node whose backend is elsewhere; empty when all is well."""
+        found = self.pool(account, pool)
+        place = Place(self._name(found.account), found.id, node)
+        return "" if found.spec.backend == "local" else self._backend(found.spec.backend).health(place).reason
 
     def prepare_pool(
         self,

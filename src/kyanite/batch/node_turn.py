@@ -31,6 +31,7 @@ class NodeKeeper:
         self._busy: set[Place] = set()
         self._threads: list[threading.Thread] = []
         self._next_look = 0.0
+        self._ensured: dict[Place, int] = {}
         self.trouble: list[Exception] = []
         self.closed = False
         ledger.settle_start = self._settle_start
@@ -54,11 +55,20 @@ class NodeKeeper:
             return False
         self._next_look = time.monotonic() + limits.NODE_LOOK_SECONDS
         moved = False
-        for row in self._store.rows("pools_with_nodes"):
-            found = self._ledger.pool(row["account"], row["pool"])
+        for row in self._store.rows("every_pool"):
+            found = self._ledger.pool(row["account"], row["key"])
             if found is not None:
                 moved |= self._look_at(found[0])
+                self._ensure(found[0])
         return moved
+
+    def _ensure(self, pool: Pool) -> None:
+        """Tell the backend of a pool that changed since this process told it of the pool."""
+        place = Place(self._name(pool), pool.id, "")
+        if self._ensured.get(place, pool.version) != pool.version and place not in self._busy:
+            self._ensured[place] = pool.version
+            backend = self._at.backend(pool.spec.backend)
+            self._aside(place, partial(backend.ensure_pool, place.account, pool.spec))
 
     def look_soon(self) -> None:
         """Something happened to a node: do not wait for the next look."""
@@ -190,6 +200,7 @@ class NodeKeeper:
         """The environment, the node's process, then the start task; its end when there is none to wait for."""
         backend = self._at.backend(pool.spec.backend)
         backend.ensure_pool(place.account, pool.spec)
+        self._ensured[Place(place.account, pool.id, "")] = pool.version
         stamp = backend.prepare(place.account, pool.id, lambda _line: None)
         backend.ready_node(place)
         start = pool.spec.start_task

@@ -108,8 +108,8 @@ class RemoteFile(OpenFile):
     """A file elsewhere, as it was when it was asked about."""
 
     def __init__(self, client: RemoteBatch, path: str, name: str) -> None:
-        headers = client.send("HEAD", path).headers
         self._handle = -1
+        headers = client.send("HEAD", path).headers
         self._client, self._path, self.name = client, path, name
         self.is_folder = headers.get("ocp-batch-file-isdirectory", "").lower() == "true"
         self.size = int(headers.get("content-length") or 0)

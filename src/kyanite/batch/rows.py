@@ -121,7 +121,7 @@ def node_of(row: Row, pool: Pool) -> Node:
         since=datetime.fromisoformat(row["since"]),
         total_slots=pool.spec.slots_per_node,
         used_slots=row["used"],
-        start_task=read_start_info(row["start_info"]) if pool.spec.start_task else None,
+        start_task=_start_info(pool, row["start_info"]),
         dedicated=bool(row["dedicated"]),
         scheduling=row["scheduling"] == "enabled",
         running_tasks=row["running"],
@@ -131,6 +131,12 @@ def node_of(row: Row, pool: Pool) -> Node:
         total_succeeded=row["tasks_succeeded"],
         errors=tuple(Failing.from_json(item) for item in json.loads(row["errors"] or "[]")),
     )
+
+
+def _start_info(pool: Pool, text: str | None) -> StartTaskInfo | None:
+    """Also without a start task: why the node could not be prepared."""
+    info = read_start_info(text)
+    return info if info is not None and (pool.spec.start_task is not None or info.failure_info is not None) else None
 
 
 def start_info_body(info: StartTaskInfo) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from kyanite.errors import BatchError, ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from kyanite.batch.model import Task
+
+_LOOK_SECONDS = 3.0
 
 
 @command(
@@ -54,7 +57,26 @@ def explanation(target: Target, job_id: str, task_id: str) -> Json:
     ]
     if not told:
         told = [{"code": code, "message": message} for code, message in _what_it_does(found)]
+        trouble = _unheard(target, found)
+        if trouble:
+            told.append({"code": "EndpointUnreachable", "message": trouble})
     return {"job": found.job_id, "task": found.id, "state": str(found.state), "reasons": told}
+
+
+def _unheard(target: Target, found: Task) -> str:
+    """Why nothing is heard of a task that runs elsewhere; we look for a moment, since nobody may have looked before."""
+    if found.state not in ("running", "preparing") or found.node_id is None:
+        return ""
+    if target.service.get_pool(target.account, found.pool_id).spec.backend == "local":
+        return ""
+    end = time.monotonic() + _LOOK_SECONDS
+    while not (trouble := target.service.unheard(target.account, found.pool_id, found.node_id)):
+        target.service.pump()
+        state = target.service.get_task(target.account, found.job_id, found.id).state
+        if time.monotonic() > end or state == "completed":
+            break
+        time.sleep(0.1)
+    return trouble
 
 
 def _what_it_does(found: Task) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kyanite.batch.files import FileEntry
 
 CHUNK = 1 << 20
+_NOT_YET = ("EndpointUnreachable", "FileNotFound", "TaskFilesUnavailable", "TaskNotFound", "JobNotFound")
 
 
 class OpenFile(Protocol):
@@ -123,11 +124,11 @@ class Tail:
         self._kept = b""
 
     def __call__(self, *, last: bool = False) -> None:
-        """Print whole lines only, unless it is the last time; a file that is not there yet has nothing new."""
+        """Print whole lines only, unless it is the last time; a file that cannot be read yet has nothing new."""
         try:
             file = self._open()
         except BatchError as error:
-            if error.status == 404 or error.error_code in ("FileNotFound", "TaskFilesUnavailable"):
+            if error.error_code in _NOT_YET:
                 return
             raise
         try:

@@ -24,7 +24,7 @@ from kyanite.batch.remote_pool import FENCE, connection_of, ending_of, metadata,
 from kyanite.batch.remote_records import Records
 from kyanite.batch.remote_rest import RemoteBatch, Unreachable, segment
 from kyanite.batch.specs import FailureInfo, PoolSpec
-from kyanite.errors import BatchError, KyaniteError, NotFoundError
+from kyanite.errors import BatchError, KyaniteError
 from kyanite.secrets import Vault
 
 STAMP = "azure_batch"
@@ -71,9 +71,18 @@ class RemoteNodes:
     def ensure_pool(self, account: str, spec: PoolSpec) -> None:
         """Make the pool there, or give the one that we made its start task and its size.
 
-        A pool of that id that was there before stays as its owner made it.
+        A pool of that id that was there before stays as its owner made it. While the endpoint does not answer this is
+        done behind the caller's back: tasks can be given to the pool meanwhile.
         """
         self._records.connect(account, spec.id, connection_of(spec))
+        link = self._link(account, spec.id)
+        try:
+            self._ensure(account, spec)
+        except Unreachable as error:
+            link.trouble = error.message
+            link.later(lambda: self._ensure(account, spec))
+
+    def _ensure(self, account: str, spec: PoolSpec) -> None:
         client, path = self._client(account, spec.id), f"/pools/{segment(spec.id)}"
         document = pool_document(spec, self._records.workspace())
         there = _unless_missing(lambda: client.get(path).json())
@@ -122,10 +131,13 @@ class RemoteNodes:
         return STAMP if self._records.connection(account, pool) is not None else None
 
     def prepare(self, account: str, pool: str, say: Callable[[str], None]) -> str:
-        """Check that the endpoint takes our key and has the pool."""
+        """Check that the endpoint takes our key and has the pool; one that does not answer may do so later."""
         client = self._client(account, pool)
-        there = client.get(f"/pools/{segment(pool)}").json()
-        say(f"pool {pool} at {client.endpoint}: {there.get('allocationState', there.get('state', ''))}")
+        try:
+            there = client.get(f"/pools/{segment(pool)}").json()
+            say(f"pool {pool} at {client.endpoint}: {there.get('allocationState', there.get('state', ''))}")
+        except Unreachable as error:
+            say(error.message)
         return STAMP
 
     def ready_node(self, place: Place) -> None:
@@ -218,7 +230,7 @@ class RemoteNodes:
             return Seen("unclaimed")
         try:
             return self._link(key.place.account, key.place.pool).seen(key)
-        except NotFoundError:  # its key was taken away: nothing can be known
+        except BatchError:  # its key was taken away: nothing can be known
             return Seen("running")
 
     def _over(self, attempts: list[int]) -> None:
@@ -356,10 +368,11 @@ class RemoteNodes:
                 raise BatchError(f"Pool '{pool}' was never connected to an endpoint.", code="PoolNotFound")
             key = self._vault().get(key_name(there["account"]))
             if key is None:
-                raise NotFoundError(
+                raise BatchError(
                     f"The workspace has no key for the Batch account '{there['account']}'.",
                     where=f"pool {pool}",
                     cure="Store it with `kyanite batch account connect`.",
+                    code="AccountKeyMissing",
                 )
             client = RemoteBatch(there["endpoint"], there["account"], key)
             self._links[account, pool] = RemoteLink(client, partial(self._look, client, pool), self._over)
