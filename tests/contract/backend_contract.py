@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from kyanite.batch.model import NodeState, Task, TaskState, task_problems
+from kyanite.batch.model import AllocationState, NodeState, Task, TaskState, task_problems
 from kyanite.batch.pools import BACKENDS, PoolBackend
 from kyanite.batch.service import BatchService
 from kyanite.batch.specs import PoolSpec, ResourceFile, StartTask, TaskSpec
@@ -371,6 +371,7 @@ class BackendContract:
         node = world.task().node_id
         world.service.remove_nodes("acct", "pool", {"nodeList": [node]})
         world.until(lambda: world.service.nodes("acct", "pool") == [])
+        world.until(lambda: world.service.pool("acct", "pool").allocation is AllocationState.STEADY)
         task = world.task()
         assert (task.state, task.requeue_count, task.loss_count) == (TaskState.ACTIVE, 1, 0)
         (world.folder / "go").touch()

@@ -77,7 +77,9 @@ def test_a_silent_node_is_unknown_and_its_task_runs_again(world, monkeypatch):
 
 def test_an_idle_nodes_death_costs_nothing(world):
     world.run("true")
-    os.kill(agent(world)["pid"], signal.SIGKILL)
+    who = agent(world)
+    os.kill(who["pid"], signal.SIGKILL)
+    world.until(lambda: not processes.is_alive(who), pump=False)
     task = world.run("true", "u")
     assert (task.exit_code, task.loss_count) == (0, 0)
 

@@ -406,8 +406,8 @@ SELECT n.pool, n.dedicated, n.state, n.leaving, n.scheduling, COUNT(*) AS n,
                AND a.kind = 'task' AND a.ended_at IS NULL) AS busy
 FROM batch_nodes n WHERE n.account = :account GROUP BY n.pool, n.dedicated, n.state, n.leaving, n.scheduling, busy
 
--- name: pools_with_nodes
-SELECT DISTINCT account, pool FROM batch_nodes
+-- name: every_pool
+SELECT account, key FROM batch_pools
 
 -- name: pools_with_node_work
 SELECT DISTINCT account, pool FROM batch_nodes WHERE leaving = 1 OR wanted IS NOT NULL
