@@ -60,7 +60,7 @@ def place(request: Request) -> str:
         return service
     first, _, rest = request.raw_path.lstrip("/").partition("/")
     first_decoded = first.lower()
-    service = PATHS.get(first_decoded, "authority" if _is_tenant(first_decoded) else "storage")
+    service = PATHS.get(first_decoded.partition("(")[0], "authority" if _is_tenant(first_decoded) else "storage")
     request.rest = request.raw_path
     if service == "storage":
         request.account = first_decoded
