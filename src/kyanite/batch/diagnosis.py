@@ -154,7 +154,7 @@ def _of_nodes(at: Situation, pool: Pool, staying: Sequence[Node]) -> list[Waitin
         message = f"Pool '{pool.id}' cannot run tasks: on {count} {reason}"
         cure = "Correct the pool's start task and prepare the pool again."
         return [Waiting("StartTaskFailed", message, True, cure)]
-    ready = [node for node in staying if node.state in (NodeState.IDLE, NodeState.RUNNING)]
+    ready = [node for node in staying if node.state in (NodeState.IDLE, NodeState.RUNNING, NodeState.OFFLINE)]
     if not ready:
         return [_no_node_ready(pool, staying)]
     scheduling = [node for node in ready if node.scheduling]
