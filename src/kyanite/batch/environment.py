@@ -58,12 +58,12 @@ def batch_environment(launch: Launch, node_folder: Path, task_folder: Path) -> d
         "AZ_BATCH_NODE_ID": place.node,
         "AZ_BATCH_NODE_IS_DEDICATED": "true" if launch.dedicated else "false",
         "AZ_BATCH_NODE_ROOT_DIR": str(node_folder),
-        "AZ_BATCH_NODE_SHARED_DIR": str(node_folder / "shared"),
-        "AZ_BATCH_NODE_STARTUP_DIR": str(node_folder / "startup"),
-        "AZ_BATCH_NODE_MOUNTS_DIR": str(node_folder / "fsmounts"),
-        "AZ_BATCH_CERTIFICATES_DIR": str(node_folder / "certs"),
+        "AZ_BATCH_NODE_SHARED_DIR": f"{node_folder}/shared",
+        "AZ_BATCH_NODE_STARTUP_DIR": f"{node_folder}/startup",
+        "AZ_BATCH_NODE_MOUNTS_DIR": f"{node_folder}/fsmounts",
+        "AZ_BATCH_CERTIFICATES_DIR": f"{node_folder}/certs",
         "AZ_BATCH_TASK_DIR": str(task_folder),
-        "AZ_BATCH_TASK_WORKING_DIR": str(task_folder / "wd"),
+        "AZ_BATCH_TASK_WORKING_DIR": f"{task_folder}/wd",
         "AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES": str(limits.NODE_DISK_RESERVED_BYTES),
     }
     if launch.job_id is not None and launch.task_id is not None:

@@ -80,7 +80,7 @@ class LocalNodes:
         self._reports: deque[Report] = deque()
         self._on_news: Callable[[], None] = lambda: None
         self._launched: dict[Path, dict[Path, int]] = {}  # node's folder -> attempts given to it here
-        self._environments: dict[Path, dict[str, str]] = {}
+        self._environments: dict[tuple[str, str], dict[str, str]] = {}
         self._stamps: dict[tuple[str, str], tuple[tuple[int, int], str | None]] = {}
         self._markers: dict[tuple[str, str], Path] = {}
         self._places: dict[Place, tuple[Path, Path]] = {}
@@ -353,10 +353,10 @@ class LocalNodes:
 
     def _environment(self, place: Place) -> dict[str, str]:
         """The node's part of a task's environment: allowed host variables, the pool's Python first on PATH."""
-        folder = self._environment_folder(place.account, place.pool)
-        if folder not in self._environments:
-            self._environments[folder] = node_environment(os.environ, folder, self._home)
-        return self._environments[folder]
+        key = (place.account, place.pool)
+        if key not in self._environments:
+            self._environments[key] = node_environment(os.environ, self._environment_folder(*key), self._home)
+        return self._environments[key]
 
 
 def _end_leftovers(mark: str) -> None:
