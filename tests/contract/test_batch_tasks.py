@@ -206,7 +206,9 @@ def test_the_first_of_ids_that_are_the_same_integer_counts(batch):
         batch.task(name, job="deps")
     batch.turn()
     assert batch.state("sum", "deps") == "active"
-    assert any("waits for 1 more successful" in reason.message for reason in batch.service.explain("acct", "deps", "sum"))
+    assert any(
+        "waits for 1 more successful" in reason.message for reason in batch.service.explain("acct", "deps", "sum")
+    )
     batch.task("03", job="deps")
     batch.turn()
     assert batch.state("sum", "deps") == "completed"

@@ -50,8 +50,10 @@ def pool_missing(pool_id: str, account: str, known: Iterable[str]) -> BatchError
 
 @dataclass(frozen=True)
 class Situation:
-    """A task and what it waits in. `unmet` are (id, state or None when there is none) of tasks it still waits for,
-    `missing_of_ranges` counts those of its ranges; `running` counts the job's tasks on nodes, `ahead` waiting tasks that go first, `holders` names who has the slots.
+    """A task and what it waits in. `unmet` are (id, state or None when there is none) of tasks it still waits for.
+
+    `missing_of_ranges` counts those of its ranges, `running` the job's tasks on nodes, `ahead` the waiting tasks that
+    go first; `holders` names who has the slots.
     """
 
     task: Task
