@@ -44,8 +44,9 @@ class PageQuery:
 
 _NO_LATER = """NOT EXISTS (SELECT 1 FROM runs AS later
                    WHERE later.group_id = runs.group_id AND later.number > runs.number)"""
+# what a page shows of its rows, once they are chosen
 _RUNS = f"""SELECT runs.*, headers.body AS header, {_NO_LATER} AS is_latest
-FROM runs JOIN headers USING (run_id)"""  # noqa: S608 - constant pieces only
+FROM page JOIN runs USING (number) JOIN headers USING (run_id)"""  # noqa: S608 - constant pieces only
 _RUN_COLUMNS = {
     "PipelineName": "pipeline COLLATE NOCASE",
     "RunEnd": "coalesce(ended_at, '')",
@@ -53,7 +54,7 @@ _RUN_COLUMNS = {
     "RunStart": "coalesce(started_at, queued_at)",
     "Status": "status",
 }
-_TRIGGER_RUNS = "SELECT * FROM trigger_runs"
+_TRIGGER_RUNS = "SELECT trigger_runs.* FROM page JOIN trigger_runs USING (number)"
 _TRIGGER_COLUMNS = {
     "Status": "status",
     "TriggerName": "name COLLATE NOCASE",
@@ -64,18 +65,20 @@ _TRIGGER_COLUMNS = {
 def run_rows(database: Database, query: PageQuery) -> tuple[list[Row], str | None]:
     """Rows of `runs` with their headers, and the token of the next page."""
     more = [_NO_LATER] if query.latest_only else []
-    return _page(database, _RUNS, _RUN_COLUMNS, query, more)
+    return _page(database, "runs", _RUNS, _RUN_COLUMNS, query, more)
 
 
 def trigger_run_rows(database: Database, query: PageQuery) -> tuple[list[Row], str | None]:
     """Rows of `trigger_runs`, and the token of the next page; `query.factory` is case-folded."""
-    return _page(database, _TRIGGER_RUNS, _TRIGGER_COLUMNS, query, [])
+    return _page(database, "trigger_runs", _TRIGGER_RUNS, _TRIGGER_COLUMNS, query, [])
 
 
 def _page(
-    database: Database, select: str, columns: Mapping[str, str], query: PageQuery, more: Sequence[str]
+    database: Database, table: str, shown: str, columns: Mapping[str, str], query: PageQuery, more: Sequence[str]
 ) -> tuple[list[Row], str | None]:
-    where, values = ["factory = ? COLLATE NOCASE", *more], [query.factory]
+    # the index of a factory's runs is by start; for any other order `+` keeps SQLite on the order of the rows
+    by_start = query.order and query.order[0][0] == "RunStart"
+    where, values = [f"{'' if by_start else '+'}factory = ? COLLATE NOCASE", *more], [query.factory]
     for text, bound in (("updated_at >= ?", query.updated_after), ("updated_at <= ?", query.updated_before)):
         if bound is not None:
             where.append(text)
@@ -90,13 +93,19 @@ def _page(
         where.append(text)
         values += bounds
     order = ", ".join(f"{column} {'DESC' if descending else 'ASC'}" for column, descending in keys)
-    chosen = ", ".join(f"{column} AS key_{index}" for index, (column, _) in enumerate(keys))
-    sql = select.replace("SELECT", f"SELECT {chosen},", 1)
-    rows = database.query(f"{sql} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?", [*values, query.limit + 1])
+    chosen = ", ".join(f"{column} AS key_{index}" for index, (column, _) in enumerate(keys[:-1]))
+    again = ", ".join(f"page.key_{i} {'DESC' if descending else 'ASC'}" for i, (_, descending) in enumerate(keys[:-1]))
+    sql = (
+        f"WITH page AS (SELECT {', '.join(filter(None, (chosen, 'number')))} FROM {table}"  # noqa: S608 - see above
+        f" WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?)"
+        f" {shown.replace('SELECT', 'SELECT page.*,', 1)}"
+        f" ORDER BY {', '.join(filter(None, (again, 'page.number DESC')))}"
+    )
+    rows = database.query(sql, [*values, query.limit + 1])
     if len(rows) <= query.limit:
         return rows, None
     last = rows[query.limit - 1]
-    return rows[: query.limit], _token([last[f"key_{index}"] for index in range(len(keys))])
+    return rows[: query.limit], _token([*(last[f"key_{index}"] for index in range(len(keys) - 1)), last["number"]])
 
 
 def _after(keys: Sequence[tuple[str, bool]], last: Sequence[Json]) -> tuple[str, list[Json]]:

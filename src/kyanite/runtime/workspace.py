@@ -115,6 +115,14 @@ class Workspace:
     @cached_property
     def reading(self) -> SqliteRunStore:
         """The runs, to be read on a connection of its own: a reader never waits for another thread's commit."""
+        return self._reader()
+
+    @cached_property
+    def glancing(self) -> SqliteRunStore:
+        """As `reading`, for look-ups of single runs that must not wait for a list either."""
+        return self._reader()
+
+    def _reader(self) -> SqliteRunStore:
         from kyanite.database import Database
         from kyanite.runs.sqlite import SqliteRunStore
 

@@ -336,3 +336,31 @@ def test_a_linked_folder_is_written_without_secrets(front: Front, tmp_path: Path
     assert front.delete(FACTORY).status == 200
     assert (folder / "pipeline" / "P.json").exists()
     assert front.workspace.factories() == []
+
+
+def test_what_the_server_remembers_is_what_the_files_say(airline: Front) -> None:
+    documents = {
+        "linkedservices/Store": BLOB,
+        "datasets/D": DATASET,
+        "triggers/T": SCHEDULE,
+        "credentials/C": {"properties": {"type": "ManagedIdentity"}},
+        "managedVirtualNetworks/default": {"properties": {}},
+        "managedVirtualNetworks/default/managedPrivateEndpoints/E": {"properties": {"groupId": "blob"}},
+        "globalParameters/default": {"properties": {"region": {"type": "String", "value": "eu"}}},
+    }
+    steps = [*documents, "datasets/D", "globalParameters/default", "credentials/C"]
+    done: set[str] = set()
+    for path in steps:
+        if path in done:
+            assert airline.delete(f"{FACTORY}/{path}").status == 200
+        else:
+            assert airline.put(f"{FACTORY}/{path}", documents[path]).status == 200
+            done.add(path)
+        remembered = airline.get(f"{FACTORY}/pipelines").json, airline.get(FACTORY).json
+        etags = {
+            each: airline.get(f"{FACTORY}/{each}").headers.get("etag") for each in documents if "globals" not in each
+        }
+        other = Front(airline.workspace)
+        assert (other.get(f"{FACTORY}/pipelines").json, other.get(FACTORY).json) == remembered
+        assert {each: other.get(f"{FACTORY}/{each}").headers.get("etag") for each in etags} == etags
+        other.close()

@@ -117,7 +117,7 @@ def _flag(call: ArmCall, name: str) -> bool:
 
 async def get_run(call: ArmCall) -> Response:
     """One run. The call that clients repeat: one row by its key, read on the loop itself, without a thread between."""
-    summary = call.context.workspace.reading.summary(call.names["run"])
+    summary = call.context.workspace.glancing.summary(call.names["run"])
     if summary is not None and summary.factory.casefold() == call.names["factory"].casefold():
         return Response.json(_run_json(call, summary.factory, summary))
     return Response.json(await asyncio.to_thread(_get, call))
@@ -129,7 +129,7 @@ def _get(call: ArmCall) -> dict[str, Json]:
 
 
 def _summary(call: ArmCall, live: LiveFactory, run_id: str) -> RunSummary:
-    summary = call.context.workspace.reading.summary(run_id)
+    summary = call.context.workspace.glancing.summary(run_id)
     if summary is None or summary.factory.casefold() != live.factory.name.casefold():
         raise ArmError(
             f"There is no pipeline run '{run_id[:100]}' in the factory '{live.factory.name}'.",
