@@ -11,6 +11,7 @@ JSON_KEYS = 100_000
 TEMPLATE_RESOURCES = 5_000
 TEMPLATE_COPIES = 800  # ARM's own limit of one copy loop
 TEMPLATE_NESTED = 5
+TEMPLATE_CALLS = 100_000  # of lambdas and functions of the template's own
 
 # expressions: text and tree are checked while parsing, fuel and size before a value is built
 EXPRESSION_CHARACTERS = 32 * 1024
@@ -83,7 +84,6 @@ APPLICATIONS_PER_ACCOUNT = 200
 PACKAGES_PER_APPLICATION = 40
 PACKAGES_PER_POOL = 10
 PACKAGE_BYTES = 2 * 1024 * 1024 * 1024
-PACKAGE_FILES = 100_000
 
 # the Batch service's requests
 BATCH_BODY_BYTES = 4 * 1024 * 1024
