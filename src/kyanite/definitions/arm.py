@@ -71,12 +71,14 @@ def evaluate_template(
     Results are final: a value that looks like an expression is not evaluated again, and `@...` stays for run time.
     """
     _check_template(template)
-    values = TemplateValues(template, parameters, environment or Environment())
-    deployment = Deployment()
+    environment = environment or Environment()
+    values = TemplateValues(template, parameters, environment)
+    deployment = Deployment(environment)
     scope = Scope(values, deployment)
     try:
         deployment.declare(scope, template.get("resources"), "resources")
         deployment.close()
+        environment.refuse(deployment.made())
         ordered = [declared for declared in deployment.ordered() if declared.active and not declared.is_deployment]
         resources = tuple(_resource(deployment, declared) for declared in ordered)
         outputs = deployment.outputs(scope, template.get("outputs"), "outputs")

@@ -163,6 +163,66 @@ def _items(arguments: Sequence[Json]) -> list[Json]:
     return [{"key": key, "value": value[key]} for key in sorted(value)]
 
 
+def _flatten(arguments: Sequence[Json]) -> list[Json]:
+    arrays = want_all("flatten", want("flatten", arguments[0], "array"), "array")
+    return [item for array in arrays for item in array]
+
+
+def _shallow_merge(arguments: Sequence[Json]) -> dict[str, Json]:
+    merged: dict[str, Json] = {}
+    for part in want_all("shallowMerge", want("shallowMerge", arguments[0], "array"), "object"):
+        merged |= part
+    return merged
+
+
+def _try_get(arguments: Sequence[Json]) -> Json:
+    value = arguments[0]
+    for key in arguments[1:]:
+        if isinstance(value, dict) and isinstance(key, str):
+            value = next((item for name, item in value.items() if name.lower() == key.lower()), None)
+        elif isinstance(value, list) and type_name(key) == "int":
+            value = value[key] if 0 <= key < len(value) else None
+        else:
+            return None
+    return value
+
+
+def _from_end(name: str, *, tries: bool) -> Callable[[Sequence[Json]], Json]:
+    def call(arguments: Sequence[Json]) -> Json:
+        items, index = want(name, arguments[0], "array"), want(name, arguments[1], "int")
+        if 1 <= index <= len(items):
+            return items[-index]
+        if tries:
+            return None
+        raise TemplateError(f"The array has {len(items)} item(s), there is no item ^{index}.", cure="Count from 1.")
+
+    return call
+
+
+def _index(name: str, pick: Callable[[list[int]], int]) -> Callable[[Sequence[Json]], int]:
+    def call(arguments: Sequence[Json]) -> int:
+        container = want(name, arguments[0], "string", "array")
+        if isinstance(container, list):
+            places = [index for index, item in enumerate(container) if same(item, arguments[1])]
+            return pick(places) if places else -1
+        text, part = container.lower(), want(name, arguments[1], "string").lower()
+        return int(text.find(part) if name == "indexOf" else text.rfind(part))
+
+    return call
+
+
+def _fail(arguments: Sequence[Json]) -> Json:
+    raise TemplateError(f"The template fails: {want('fail', arguments[0], 'string')}", cure="Give it other parameters.")
+
+
+def _float(arguments: Sequence[Json]) -> Json:
+    value = want("float", arguments[0], "string", "int", "float")
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        raise TemplateError("float got a text that is no number.", cure="Give digits with a point.") from None
+
+
 DATA_FUNCTIONS: Mapping[str, tuple[int, int | None, Callable[[Sequence[Json]], Json]]] = {
     "add": (2, 2, _arithmetic("add", lambda a, b: a + b)),
     "array": (1, 1, lambda arguments: arguments[0] if isinstance(arguments[0], list) else [arguments[0]]),
@@ -173,14 +233,20 @@ DATA_FUNCTIONS: Mapping[str, tuple[int, int | None, Callable[[Sequence[Json]], J
     "div": (2, 2, _arithmetic("div", _quotient)),
     "empty": (1, 1, _empty),
     "equals": (2, 2, lambda arguments: same(arguments[0], arguments[1])),
+    "fail": (1, 1, _fail),
     "false": (0, 0, lambda _: False),
     "first": (1, 1, _first),
+    "flatten": (1, 1, _flatten),
+    "float": (1, 1, _float),
     "greater": (2, 2, _comparison("greater", lambda a, b: a > b)),
     "greaterOrEquals": (2, 2, _comparison("greaterOrEquals", lambda a, b: a >= b)),
+    "indexFromEnd": (2, 2, _from_end("indexFromEnd", tries=False)),
+    "indexOf": (2, 2, _index("indexOf", min)),
     "int": (1, 1, _int),
     "intersection": (2, None, _intersection),
     "items": (1, 1, _items),
     "last": (1, 1, _last),
+    "lastIndexOf": (2, 2, _index("lastIndexOf", max)),
     "length": (1, 1, lambda arguments: len(want("length", arguments[0], "array", "object", "string"))),
     "less": (2, 2, _comparison("less", lambda a, b: a < b)),
     "lessOrEquals": (2, 2, _comparison("lessOrEquals", lambda a, b: a <= b)),
@@ -190,10 +256,14 @@ DATA_FUNCTIONS: Mapping[str, tuple[int, int | None, Callable[[Sequence[Json]], J
     "mul": (2, 2, _arithmetic("mul", lambda a, b: a * b)),
     "not": (1, 1, lambda arguments: not want("not", arguments[0], "bool")),
     "null": (0, 0, lambda _: None),
+    "objectKeys": (1, 1, lambda arguments: sorted(want("objectKeys", arguments[0], "object"))),
     "range": (2, 2, _range),
+    "shallowMerge": (1, 1, _shallow_merge),
     "skip": (2, 2, _skip),
     "sub": (2, 2, _arithmetic("sub", lambda a, b: a - b)),
     "take": (2, 2, _take),
     "true": (0, 0, lambda _: True),
+    "tryGet": (2, None, _try_get),
+    "tryIndexFromEnd": (2, 2, _from_end("tryIndexFromEnd", tries=True)),
     "union": (2, None, _union),
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
+from uuid import UUID
 
 from kyanite.errors import TemplateError, UnsupportedError
 
@@ -24,7 +26,9 @@ class Environment:
 
     `list_keys` (type, name, api version) gives the account's keys, primary first, which are then shaped as the service
     answers for that api version; a mapping is taken as the ready answer. `providers` (namespace, type) gives the api
-    versions, newest first, of a type that is not in our own table.
+    versions, newest first, of a type that is not in our own table. `exists` (type, name) says whether a resource that
+    the template does not make is there; `refuse` is told type, name and place of everything that would be made, before
+    anything of it is evaluated. `now` and `new_guid` are for utcNow() and newGuid().
     """
 
     subscription_id: str = NO_ID
@@ -34,6 +38,10 @@ class Environment:
     list_keys: ListKeys = _no_keys
     providers: Callable[[str, str], Sequence[str] | None] | None = None
     deployment_name: str = "kyanite"
+    exists: Callable[[str, str], bool] = lambda kind, name: False
+    refuse: Callable[[Sequence[tuple[str, str, str]]], None] = lambda resources: None
+    now: Callable[[], datetime] | None = None
+    new_guid: Callable[[], UUID] | None = None
 
     @property
     def resource_group_id(self) -> str:
@@ -61,7 +69,16 @@ class FunctionScope(Protocol):
         """Type and full name of a resource given by id, partial id or bare name."""
 
     def reference(self, name_or_id: str, *, full: bool) -> Json:
-        """The run-time state of a resource of this template."""
+        """The run-time state of a resource of this template, or of one that exists."""
+
+    def references(self, symbol: str, *, full: bool) -> list[Json]:
+        """The run-time states of what a copy loop makes."""
+
+    def local(self, name: str) -> Json:
+        """The value of a lambda's variable."""
+
+    def with_locals(self, values: Mapping[str, Json]) -> FunctionScope:
+        """The scope inside a lambda's body."""
 
 
 def split_id(text: str) -> tuple[str, str] | None:
@@ -139,14 +156,23 @@ def cloud() -> Json:
         "gallery": "https://gallery.azure.com/",
         "graph": "https://graph.windows.net/",
         "portal": "https://portal.azure.com",
+        "graphAudience": "https://graph.windows.net/",
         "resourceManager": "https://management.azure.com/",
+        "batch": "https://batch.core.windows.net/",
+        "media": "https://rest.media.azure.net",
+        "sqlManagement": "https://management.core.windows.net:8443/",
+        "activeDirectoryDataLake": "https://datalake.azure.net/",
         "authentication": {
             "loginEndpoint": "https://login.microsoftonline.com/",
             "audiences": ["https://management.core.windows.net/", "https://management.azure.com/"],
             "tenant": "common",
+            "identityProvider": "AAD",
         },
         "suffixes": {
             "acrLoginServer": ".azurecr.io",
+            "azureDatalakeAnalyticsCatalogAndJob": "azuredatalakeanalytics.net",
+            "azureDatalakeStoreFileSystem": "azuredatalakestore.net",
+            "azureFrontDoorEndpointSuffix": "azurefd.net",
             "keyvaultDns": ".vault.azure.net",
             "sqlServerHostname": ".database.windows.net",
             "storage": "core.windows.net",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kyanite.definitions.arm_data_functions import DATA_FUNCTIONS
+from kyanite.definitions.arm_date_functions import DATE_FUNCTIONS, written
 from kyanite.definitions.arm_environment import (
+    NO_ID,
     FunctionScope,
     cloud,
     provider,
@@ -16,13 +18,14 @@ from kyanite.definitions.arm_environment import (
     resource_id,
     shape_keys,
 )
+from kyanite.definitions.arm_lambda_functions import LAMBDA_FUNCTIONS, lambda_variable, make_lambda
 from kyanite.definitions.arm_text_functions import TEXT_FUNCTIONS
 from kyanite.definitions.arm_values import text_form, want, want_all
 from kyanite.definitions.names import suggestion
 from kyanite.errors import TemplateError, UnsupportedError
 
 Json = Any
-Thunk = Callable[[], Json]
+Thunk = Callable[..., Json]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Function:
     most: int | None
     call: Callable[[FunctionScope, Sequence[Any]], Json]
     lazy: bool = False
+    takes_lambda: bool = False
 
 
 def find_function(name: str) -> Function:
@@ -50,10 +54,6 @@ def find_function(name: str) -> Function:
     if name.lower().startswith("list"):
         raise UnsupportedError(
             f"The template function {name} is not supported.", cure="Pass the value as a parameter, or use listKeys."
-        )
-    if "." in name:
-        raise UnsupportedError(
-            f"The user-defined template function {name} is not supported.", cure="Write its output expression out."
         )
     raise TemplateError(
         f"There is no template function {name!r}.", cure=suggestion(name, FUNCTION_NAMES, "template functions")
@@ -159,6 +159,33 @@ def _reference(scope: FunctionScope, arguments: Sequence[Json]) -> Json:
     return scope.reference(want("reference", arguments[0], "string"), full=full)
 
 
+def _references(scope: FunctionScope, arguments: Sequence[Json]) -> Json:
+    full = len(arguments) == 2 and str(arguments[1]).lower() == "full"
+    return scope.references(want("references", arguments[0], "string"), full=full)
+
+
+def _resource_info(scope: FunctionScope, arguments: Sequence[Json]) -> Json:
+    kind, name = scope.find(want("resourceInfo", arguments[0], "string"))
+    path = provider_path("resourceInfo", kind, name.split("/"))
+    return {"id": f"{scope.environment.resource_group_id}/providers/{path}", "name": name, "type": kind}
+
+
+def _deployer(scope: FunctionScope, arguments: Sequence[Json]) -> Json:
+    return {"objectId": NO_ID, "tenantId": scope.environment.tenant_id, "userPrincipalName": "owner"}
+
+
+def _utc_now(scope: FunctionScope, arguments: Sequence[Json]) -> str:
+    if scope.environment.now is None:
+        raise UnsupportedError("utcNow has no clock here.", cure="Pass the time as a parameter instead.")
+    return written(scope.environment.now(), *arguments)
+
+
+def _new_guid(scope: FunctionScope, arguments: Sequence[Json]) -> str:
+    if scope.environment.new_guid is None:
+        raise UnsupportedError("newGuid has nothing to draw from here.", cure="Pass the id as a parameter instead.")
+    return str(scope.environment.new_guid())
+
+
 def _if(scope: FunctionScope, arguments: Sequence[Thunk]) -> Json:
     return arguments[1]() if want("if", arguments[0](), "bool") else arguments[2]()
 
@@ -183,22 +210,29 @@ _OWN: Mapping[str, Function] = {
     "and": Function(2, None, _and, lazy=True),
     "coalesce": Function(1, None, _coalesce, lazy=True),
     "copyIndex": Function(0, 2, _copy_index),
+    "deployer": Function(0, 0, _deployer),
     "deployment": Function(0, 0, _deployment),
     "environment": Function(0, 0, _environment),
     "extensionResourceId": Function(3, None, _extension_resource_id),
     "if": Function(3, 3, _if, lazy=True),
+    "lambda": Function(1, None, make_lambda, lazy=True),
+    "lambdaVariables": Function(1, 1, lambda_variable),
     "listKeys": Function(2, 3, _list_keys),
+    "newGuid": Function(0, 0, _new_guid),
     "or": Function(2, None, _or, lazy=True),
     "parameters": Function(1, 1, _parameters),
     "providers": Function(1, 2, _providers),
     "reference": Function(1, 3, _reference),
+    "references": Function(1, 2, _references),
     "resourceGroup": Function(0, 0, _resource_group),
     "resourceId": Function(2, None, _resource_id),
+    "resourceInfo": Function(1, 1, _resource_info),
     "subscription": Function(0, 0, _subscription),
     "subscriptionResourceId": Function(2, None, _subscription_resource_id),
     "tenant": Function(0, 0, _tenant),
     "tenantResourceId": Function(2, None, _tenant_resource_id),
     "uniqueString": Function(1, None, _unique_string),
+    "utcNow": Function(0, 1, _utc_now),
     "variables": Function(1, 1, _variables),
 }
 
@@ -206,6 +240,8 @@ _ALL: Mapping[str, Function] = {
     **_OWN,
     **{name: _plain(*entry) for name, entry in TEXT_FUNCTIONS.items()},
     **{name: _plain(*entry) for name, entry in DATA_FUNCTIONS.items()},
+    **{name: _plain(*entry) for name, entry in DATE_FUNCTIONS.items()},
+    **{name: replace(_plain(*entry), takes_lambda=True) for name, entry in LAMBDA_FUNCTIONS.items()},
 }
 
 FUNCTION_NAMES: tuple[str, ...] = tuple(sorted(_ALL, key=str.lower))
@@ -213,20 +249,14 @@ FUNCTION_NAMES: tuple[str, ...] = tuple(sorted(_ALL, key=str.lower))
 
 FUNCTIONS: Mapping[str, Function] = {name.lower(): function for name, function in _ALL.items()}
 
-# functions of real templates that need a clock, the cloud or lambdas -> what to do
+# functions of real templates that need the cloud or files beside the template -> what to do
 REFUSED: Mapping[str, str] = {
-    "datetimeadd": "Pass the time as a parameter",
-    "datetimefromepoch": "Pass the time as a parameter",
-    "datetimetoepoch": "Pass the number as a parameter",
-    "filter": "Write the array out",
-    "lambda": "Write the array out",
+    "cidrhost": "Write the address out",
+    "cidrsubnet": "Write the network out",
     "loadfileascontent": "Write the value out",
     "managementgroup": "Write the name out",
-    "map": "Write the array out",
-    "newguid": "Pass the id as a parameter",
+    "parsecidr": "Write the network out",
     "pickzones": "Write the zones out",
-    "reduce": "Write the value out",
-    "references": "Use reference for each resource",
-    "sort": "Write the array out in order",
-    "utcnow": "Pass the time as a parameter",
+    "tologicalzone": "Write the zone out",
+    "tophysicalzone": "Write the zone out",
 }

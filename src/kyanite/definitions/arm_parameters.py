@@ -47,6 +47,27 @@ def read_parameters(document: Mapping[str, Json]) -> dict[str, Json]:
     return values
 
 
+def resolve_types(declared: dict[str, Json], definitions: Json) -> dict[str, Json]:
+    """The declarations with each `$ref` to a type of the template's own (`#/definitions/name`) followed."""
+    known = as_object(definitions)
+    resolved = {}
+    for name, raw in declared.items():
+        entry = raw
+        for _ in range(len(known) + 1):
+            if not isinstance(entry, dict) or not isinstance(entry.get("$ref"), str):
+                break
+            target = known.get(entry["$ref"].removeprefix("#/definitions/"))
+            if not isinstance(target, dict):
+                raise TemplateError(
+                    f"The type {entry['$ref']!r} is not defined.",
+                    where=f"parameters.{name}.$ref",
+                    cure=suggestion(entry["$ref"].rpartition("/")[2], known, "definitions"),
+                )
+            entry = {**target, **{key: value for key, value in entry.items() if key != "$ref"}}
+        resolved[name] = entry
+    return resolved
+
+
 def check_parameters(declared: Mapping[str, Json], given: Mapping[str, Json], where: str) -> dict[str, Json]:
     """The given values by declared name, converted from text where the type asks for it.
 

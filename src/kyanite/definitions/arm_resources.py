@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from kyanite import limits
 from kyanite.definitions.activity import as_list, as_object
-from kyanite.definitions.arm_environment import provider_path, runtime_properties, split_id
+from kyanite.definitions.arm_environment import Environment, provider_path, runtime_properties, split_id
 from kyanite.definitions.arm_order import deployment_order
 from kyanite.definitions.arm_template import Scope, TemplateValues
 from kyanite.definitions.arm_values import guard_size, type_name
@@ -38,6 +39,7 @@ class Declared:
     symbol: str = ""
     loop: str = ""
     inner: Scope | None = None
+    existing: bool = False
 
     @property
     def is_deployment(self) -> bool:
@@ -54,7 +56,8 @@ class Declared:
 class Deployment:
     """All resources of one deployment, those of nested templates included."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Environment | None = None) -> None:
+        self._environment = environment or Environment()
         self._declared: list[Declared] = []
         self._complete = False
         self._needs: dict[int, set[int]] = {}
@@ -72,8 +75,6 @@ class Deployment:
             place = join(path, symbol or position)
             if not isinstance(item, dict) or not isinstance(item.get("type"), str):
                 raise TemplateError("The resource has no type.", where=place, cure='Write "type" as a text.')
-            if item.get("existing") is True:
-                continue
             for inside, loop in self._passes(scope, item, place):
                 self._add(inside, item, place, parent, str(symbol), loop, nesting)
 
@@ -112,11 +113,15 @@ class Deployment:
                 cure="Use equals() or bool().",
             )
         owner = parent.index if parent else None
-        declared = Declared(len(self._declared), raw, path, kind, name, scope, bool(condition), owner, symbol, loop)
+        existing = raw.get("existing") is True
+        active = bool(condition) and not existing
+        declared = Declared(
+            len(self._declared), raw, path, kind, name, scope, active, owner, symbol, loop, existing=existing
+        )
         self._declared.append(declared)
         if declared.is_deployment and declared.active:
             self._unfold(declared, nesting + 1)
-        elif not declared.is_deployment:
+        elif not declared.is_deployment and not existing:
             self.declare(scope, raw.get("resources"), join(path, "resources"), declared, nesting)
 
     def _unfold(self, declared: Declared, nesting: int) -> None:
@@ -140,7 +145,7 @@ class Deployment:
                 name: scope.value(as_object(entry).get("value"), descend(declared.path, "properties.parameters", name))
                 for name, entry in given.items()
             }
-            scope = Scope(TemplateValues(template, values, scope.environment, place), self)
+            scope = Scope(TemplateValues(template, values, scope.environment, place, scope.values), self)
         self._declared[declared.index] = declared = replace(declared, inner=scope)
         self.declare(scope, template.get("resources"), join(place, "resources"), declared, nesting)
 
@@ -187,10 +192,21 @@ class Deployment:
         raise self._unknown(name_or_id)
 
     def reference(self, name_or_id: str, *, full: bool) -> Json:
-        """The state of a resource of this template: its properties plus what its service adds."""
-        found = next((declared for declared in self._matching(name_or_id) if declared.active), None)
-        if found is None:
-            raise self._unknown(name_or_id)
+        """The state of a resource of this template, or of one that exists: its properties and what its service adds."""
+        found = next((one for one in self._matching(name_or_id) if one.active or one.existing), None)
+        if found is None or found.existing:
+            split = (found.type, found.name) if found else split_id(name_or_id)
+            if split is None or not self._environment.exists(*split):
+                raise self._unknown(name_or_id)
+            state = runtime_properties(*split, self._environment.location)
+            return {"type": split[0], "name": split[1], "properties": state} if full else state
+        return self._state(found, full=full)
+
+    def references(self, symbol: str, *, full: bool) -> list[Json]:
+        """The states of what a copy loop with this symbolic name makes."""
+        return [self._state(one, full=full) for one in self._matching(symbol) if one.active]
+
+    def _state(self, found: Declared, *, full: bool) -> Json:
         if found.is_deployment:
             template = found.raw["properties"]["template"]
             place = descend(found.path, "properties", "template", "outputs")
@@ -198,7 +214,13 @@ class Deployment:
         document = self.document(found)
         location = str(document.get("location") or found.scope.environment.location)
         state = as_object(document.get("properties")) | runtime_properties(found.type, found.name, location)
-        return {**document, "properties": state} if full else state
+        if not full:
+            return state
+        identity = as_object(document.get("identity"))
+        if "systemassigned" in str(identity.get("type", "")).lower():
+            named = {"principalId": str(uuid5(NAMESPACE_URL, found.id)), "tenantId": self._environment.tenant_id}
+            document = {**document, "identity": {**identity, **named}}
+        return {**document, "properties": state}
 
     def _unknown(self, name_or_id: str) -> TemplateError:
         known = [declared.name for declared in self._declared]
@@ -229,15 +251,19 @@ class Deployment:
         for name, entry in as_object(raw).items():
             place = join(path, name)
             output = as_object(entry)
-            if "copy" in output:
-                raise UnsupportedError("A copy loop in outputs is not supported.", where=place, cure="Write them out.")
             if scope.value(output.get("condition", True), join(place, "condition")) is True:
-                results[name] = {
-                    "type": output.get("type"),
-                    "value": scope.value(output.get("value"), join(place, "value")),
-                }
+                loop = output.get("copy")
+                if isinstance(loop, dict):
+                    value = scope.repeat({**loop, "name": ""}, join(place, "copy"))
+                else:
+                    value = scope.value(output.get("value"), join(place, "value"))
+                results[name] = {"type": output.get("type"), "value": value}
         guard_size(results)
         return results
+
+    def made(self) -> list[tuple[str, str, str]]:
+        """Type, name and place of everything that is made, before it is evaluated."""
+        return [(one.type, one.name, one.path) for one in self._declared if one.active and not one.is_deployment]
 
     def ordered(self) -> list[Declared]:
         """Every declared resource in deployment order."""

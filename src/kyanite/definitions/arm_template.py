@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kyanite import limits
-from kyanite.definitions.activity import as_object
+from kyanite.definitions.activity import as_list, as_object
 from kyanite.definitions.arm_environment import Environment
 from kyanite.definitions.arm_functions import find_function
-from kyanite.definitions.arm_parameters import check_default, check_parameters, is_secure
+from kyanite.definitions.arm_lambda_functions import refuse_lambda
+from kyanite.definitions.arm_parameters import check_default, check_parameters, is_secure, resolve_types
 from kyanite.definitions.arm_syntax import Access, Call, Literal, Node, is_expression, literal_text, parse
 from kyanite.definitions.arm_values import guard_size, type_name
 from kyanite.definitions.names import suggestion
@@ -29,17 +30,26 @@ class Resources(Protocol):
     def reference(self, name_or_id: str, *, full: bool) -> Json:
         """The run-time state of a resource."""
 
+    def references(self, symbol: str, *, full: bool) -> list[Json]:
+        """The run-time states of what a copy loop makes."""
+
 
 class TemplateValues:
     """Parameters and variables of one template; each is evaluated when it is first asked for."""
 
     def __init__(
-        self, document: Mapping[str, Json], given: Mapping[str, Json], environment: Environment, path: str = ""
+        self,
+        document: Mapping[str, Json],
+        given: Mapping[str, Json],
+        environment: Environment,
+        path: str = "",
+        caller: TemplateValues | None = None,
     ) -> None:
         self.document = document
         self.environment = environment
         self.path = path
-        self.declared = as_object(document.get("parameters"))
+        self.declared = resolve_types(as_object(document.get("parameters")), document.get("definitions"))
+        self._calls: list[int] = caller._calls if caller else [0]
         self._values = check_parameters(self.declared, given, descend(path, "parameters"))
         self._variables = as_object(document.get("variables"))
         self._evaluated: dict[str, Json] = {}
@@ -77,6 +87,26 @@ class TemplateValues:
 
         return self._once(f"variables('{spelling}')", place, compute)
 
+    def count_call(self) -> None:
+        """Count a call of a lambda or a function of the template's own; LimitError for too many."""
+        self._calls[0] += 1
+        if self._calls[0] > limits.TEMPLATE_CALLS:
+            raise LimitError(
+                f"The template calls lambdas and its own functions more than {limits.TEMPLATE_CALLS:,} times.",
+                cure="Use shorter arrays.",
+            )
+
+    def function(self, name: str) -> tuple[dict[str, Json], str] | None:
+        """The declaration and place of a function of the template's own (`namespace.name`); None when it has none."""
+        space, _, member = name.lower().rpartition(".")
+        for position, each in enumerate(as_list(self.document.get("functions"))):
+            if str(as_object(each).get("namespace", "")).lower() != space:
+                continue
+            for spelling, function in as_object(as_object(each).get("members")).items():
+                if spelling.lower() == member:
+                    return as_object(function), descend(self.path, "functions", position, "members", spelling)
+        return None
+
     def _once(self, what: str, place: str, compute: Callable[[], Json]) -> Json:
         if what in self._evaluated:
             return self._evaluated[what]
@@ -100,6 +130,7 @@ class Scope:
     values: TemplateValues
     resources: Resources
     loops: tuple[tuple[str, int], ...] = field(default=())
+    locals: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def environment(self) -> Environment:
@@ -122,6 +153,24 @@ class Scope:
         """The run-time state of a resource of the deployment."""
         return self.resources.reference(name_or_id, full=full)
 
+    def references(self, symbol: str, *, full: bool) -> list[Json]:
+        """The run-time states of what a copy loop makes."""
+        return self.resources.references(symbol, full=full)
+
+    def local(self, name: str) -> Json:
+        """The value of a lambda's variable."""
+        for known, value in self.locals.items():
+            if known.lower() == name.lower():
+                return value
+        raise TemplateError(
+            f"There is no lambda variable {name!r} here.", cure=suggestion(name, list(self.locals), "variables")
+        )
+
+    def with_locals(self, values: Mapping[str, Json]) -> Scope:
+        """The scope inside a lambda's body."""
+        self.values.count_call()
+        return Scope(self.values, self.resources, self.loops, {**self.locals, **values})
+
     def copy_index(self, loop: str | None) -> int:
         """The counter of a copy loop."""
         for name, index in reversed(self.loops):
@@ -134,7 +183,7 @@ class Scope:
 
     def inside(self, loop: str, index: int) -> Scope:
         """The scope of one pass of a copy loop."""
-        return Scope(self.values, self.resources, (*self.loops, (loop, index)))
+        return Scope(self.values, self.resources, (*self.loops, (loop, index)), self.locals)
 
     def value(self, raw: Json, path: str) -> Json:
         """A template's value with every text in it evaluated; keys stay as they are."""
@@ -176,7 +225,7 @@ class Scope:
         if not is_expression(raw):
             return literal_text(raw)
         try:
-            return self._node(parse(raw))
+            return refuse_lambda(self._node(parse(raw)))
         except UserError as error:
             if error.where is None or error.where.startswith("position "):
                 error.where = f"{path}, {error.where}" if error.where else path
@@ -195,6 +244,9 @@ class Scope:
 
     def _call(self, node: Call) -> Json:
         try:
+            own = self.values.function(node.name) if "." in node.name else None
+            if own is not None:
+                return self._own_function(node, *own)
             function = find_function(node.name)
             count = len(node.arguments)
             if count < function.least or (function.most is not None and count > function.most):
@@ -204,12 +256,32 @@ class Scope:
                     cure="Correct the number of arguments.",
                 )
             if function.lazy:
-                return function.call(self, [lambda a=a: self._node(a) for a in node.arguments])
-            return function.call(self, [self._node(argument) for argument in node.arguments])
+                return function.call(self, [lambda scope=self, a=a: scope._node(a) for a in node.arguments])
+            values = [self._node(argument) for argument in node.arguments]
+            return function.call(self, values if function.takes_lambda else [refuse_lambda(one) for one in values])
         except UserError as error:
             if error.where is None:
                 error.where = f"position {node.position + 1}"
             raise
+
+    def _own_function(self, node: Call, function: dict[str, Json], place: str) -> Json:
+        declared = as_list(function.get("parameters"))
+        if len(declared) != len(node.arguments):
+            raise TemplateError(
+                f"{node.name} got {len(node.arguments)} argument(s), it takes {len(declared)}.",
+                cure="Correct the number of arguments.",
+            )
+        self.values.count_call()
+        names = [str(as_object(each).get("name", "")) for each in declared]
+        given = {name: self._node(argument) for name, argument in zip(names, node.arguments, strict=True)}
+        document = {
+            "parameters": dict(zip(names, declared, strict=True)),
+            "functions": self.values.document.get("functions"),
+            "definitions": self.values.document.get("definitions"),
+        }
+        values = TemplateValues(document, given, self.environment, place, self.values)
+        output = as_object(function.get("output")).get("value")
+        return Scope(values, self.resources).value(output, descend(place, "output", "value"))
 
     def _access(self, node: Access) -> Json:
         target, key = self._node(node.target), self._node(node.key)

@@ -120,16 +120,6 @@ def _ends_with(arguments: Sequence[Json]) -> bool:
     return bool(text.lower().endswith(end.lower()))
 
 
-def _index_of(arguments: Sequence[Json]) -> int:
-    text, part = want_all("indexOf", arguments, "string")
-    return int(text.lower().find(part.lower()))
-
-
-def _last_index_of(arguments: Sequence[Json]) -> int:
-    text, part = want_all("lastIndexOf", arguments, "string")
-    return int(text.lower().rfind(part.lower()))
-
-
 def _guid(arguments: Sequence[Json]) -> str:
     return str(uuid.uuid5(_GUID_NAMESPACE, "-".join(text_form(argument) for argument in arguments)))
 
@@ -147,6 +137,17 @@ def _base64_to_string(arguments: Sequence[Json]) -> str:
 
 def _base64_to_json(arguments: Sequence[Json]) -> Json:
     return _json([_base64_to_string(arguments)])
+
+
+def _data_uri(text: str) -> str:
+    return f"data:text/plain;charset=utf8;base64,{base64.b64encode(text.encode('utf-8')).decode('ascii')}"
+
+
+def _data_uri_to_string(text: str) -> str:
+    head, comma, data = text.partition(",")
+    if not head.lower().startswith("data:") or not comma:
+        raise TemplateError("dataUriToString got a text that is no data URI.", cure="Give data:...,... .")
+    return _base64_to_string([data]) if head.lower().endswith(";base64") else unquote(data)
 
 
 def _json(arguments: Sequence[Json]) -> Json:
@@ -170,13 +171,13 @@ TEXT_FUNCTIONS: Mapping[str, tuple[int, int | None, Callable[[Sequence[Json]], J
     "base64ToJson": (1, 1, _base64_to_json),
     "base64ToString": (1, 1, _base64_to_string),
     "concat": (1, None, _concat),
+    "dataUri": _on_text("dataUri", _data_uri),
+    "dataUriToString": _on_text("dataUriToString", _data_uri_to_string),
     "endsWith": (2, 2, _ends_with),
     "format": (1, None, _format),
     "guid": (1, None, _guid),
-    "indexOf": (2, 2, _index_of),
     "join": (2, 2, _join),
     "json": (1, 1, _json),
-    "lastIndexOf": (2, 2, _last_index_of),
     "padLeft": (2, 3, _pad_left),
     "replace": (3, 3, _replace),
     "split": (2, 2, _split),

@@ -19,7 +19,7 @@ def type_name(value: Json) -> str:
     if isinstance(value, bool):
         return "bool"
     names = ((str, "string"), (int, "int"), (float, "float"), (list, "array"), (dict, "object"))
-    return next(name for kind, name in names if isinstance(value, kind))
+    return next((name for kind, name in names if isinstance(value, kind)), "lambda")
 
 
 def text_form(value: Json) -> str:

@@ -7,8 +7,9 @@ it again changes what the template names and leaves the rest alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
 from kyanite.batch.pool_spec import pool_from_arm
 from kyanite.definitions.arm import ArmResource, Evaluated, evaluate_template, factories_of
@@ -18,6 +19,7 @@ from kyanite.definitions.model import Factory
 from kyanite.definitions.problem import Problem
 from kyanite.errors import UnsupportedError
 from kyanite.runtime.check import check_factory
+from kyanite.runtime.clock import utc_now
 from kyanite.runtime.secret_values import factory_secrets, named_by_value
 from kyanite.runtime.workspace import Workspace
 
@@ -27,6 +29,7 @@ Progress = Callable[[str], None]
 STORAGE = "microsoft.storage/storageaccounts"
 BATCH = "microsoft.batch/batchaccounts"
 FACTORY = "microsoft.datafactory/factories"
+_NAMED = 10  # of unknown resources, in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ def deploy(
         location=location,
         deployment_name=deployment_name,
         list_keys=lambda kind, name, _: _keys(workspace, kind, name),
+        exists=lambda kind, name: is_there(workspace, kind, name),
+        now=utc_now,
+        new_guid=uuid4,
     )
     understood = understand(template, parameters, environment)
     evaluated, factories = understood.evaluated, understood.factories
@@ -98,8 +104,7 @@ def deploy(
 
 def understand(template: Mapping[str, Json], parameters: Mapping[str, Json], environment: Environment) -> Understood:
     """Evaluate a template and refuse what cannot be deployed; the errors are those of `deploy`."""
-    evaluated = evaluate_template(template, parameters, environment)
-    _refuse_unknown(evaluated.resources)
+    evaluated = evaluate_template(template, parameters, replace(environment, refuse=_refuse_unknown))
     for resource in evaluated.resources:
         if resource.type.casefold() == f"{BATCH}/pools":
             pool_from_arm(resource.name.rsplit("/", 1)[-1], resource.properties)
@@ -117,19 +122,32 @@ def _keys(workspace: Workspace, kind: str, name: str) -> Sequence[str]:
     return [workspace.vault.get_or_create(f"{area}/{name}/{key}") for key in (first, second)]
 
 
-def _refuse_unknown(resources: Sequence[ArmResource]) -> None:
+def is_there(workspace: Workspace, kind: str, name: str) -> bool:
+    """Whether the workspace has an account or factory that a template names without making it."""
+    match kind.casefold():
+        case "microsoft.storage/storageaccounts":
+            return workspace.accounts.get(name) is not None
+        case "microsoft.batch/batchaccounts":
+            return name.casefold() in {account.name.casefold() for account in workspace.batch.accounts()}
+        case "microsoft.datafactory/factories":
+            return name.casefold() in {factory.casefold() for factory in workspace.factories()}
+    return False
+
+
+def _refuse_unknown(resources: Sequence[tuple[str, str, str]]) -> None:
     unknown = [
-        resource
-        for resource in resources
-        if resource.type.casefold() not in _APPLY
-        and resource.type.casefold() not in _SETTINGS
-        and not f"{resource.type.casefold()}/".startswith(f"{FACTORY}/")
+        (kind, name, path)
+        for kind, name, path in resources
+        if kind.casefold() not in _APPLY
+        and kind.casefold() not in _SETTINGS
+        and not f"{kind.casefold()}/".startswith(f"{FACTORY}/")
     ]
     if unknown:
-        named = ", ".join(f"{resource.type} '{resource.name}'" for resource in unknown)
+        named = ", ".join(f"{kind} '{name}'" for kind, name, _ in unknown[:_NAMED])
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         raise UnsupportedError(
-            f"The template has resources that kyanite cannot deploy: {named}.",
-            where=unknown[0].path,
+            f"The template has resources that kyanite cannot deploy: {named}{more}.",
+            where=unknown[0][2],
             cure="Take them out, or give them a false `condition`. "
             "It deploys storage accounts and containers, Batch accounts and pools, and data factories.",
         )

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
+from uuid import uuid4
 
 from kyanite.batch.pool_spec import rest_from_arm
 from kyanite.definitions.arm import ArmResource
 from kyanite.definitions.arm_environment import NO_ID, Environment
 from kyanite.definitions.model import ARM_SEGMENTS, Factory
 from kyanite.errors import BatchError
-from kyanite.runtime.deploy import BATCH, FACTORY, STORAGE, merged_factory, understand
+from kyanite.runtime.clock import utc_now
+from kyanite.runtime.deploy import BATCH, FACTORY, STORAGE, is_there, merged_factory, understand
 from kyanite.runtime.publish import differences, published_factory
 from kyanite.runtime.secret_values import named_by_value
 from kyanite.runtime.workspace import Workspace
@@ -50,6 +52,9 @@ def what_if(
         resource_group=resource_group,
         location=location,
         list_keys=lambda kind, name, _: _known_keys(workspace, kind, name),
+        exists=lambda kind, name: is_there(workspace, kind, name),
+        now=utc_now,
+        new_guid=uuid4,
     )
     understood = understand(template, parameters, environment)
     workspace.vault.register(named_by_value(understood.evaluated.secure_values))

@@ -464,7 +464,8 @@ def test_symbolic_names() -> None:
         ({"resources": [7]}, "no type"),
         ({"resources": [{"type": FACTORY}]}, "no name"),
         ({"resources": [resource(FACTORY, "f") | {"dependsOn": [7]}]}, "no text"),
-        ({"resources": [], "outputs": {"o": {"copy": {}}}}, "copy loop in outputs"),
+        ({"resources": [], "outputs": {"o": {"copy": {}}}}, "count of a copy loop"),
+        ({"resources": [], "parameters": {"p": {"$ref": "#/definitions/x"}}}, "not defined"),
     ],
 )
 def test_broken_templates(template: Any, message: str) -> None:

@@ -125,7 +125,7 @@ def test_a_deployment_from_validation_to_operations(front):
     assert exported.json["template"]["resources"][0]["type"] == "Microsoft.DataFactory/factories"
     for answer in (put, validated, exported):
         assert SECRET.encode() not in answer.body
-    assert front.call("DELETE", DEPLOYMENT).status == 200
+    assert front.call("DELETE", DEPLOYMENT).status == 204
     assert front.call("DELETE", DEPLOYMENT).status == 204
     assert front.call("GET", DEPLOYMENT).code == "DeploymentNotFound"
 

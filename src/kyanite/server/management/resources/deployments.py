@@ -16,7 +16,7 @@ from kyanite.definitions.arm import read_parameters
 from kyanite.definitions.arm_environment import Environment
 from kyanite.engine.events import utc_text
 from kyanite.errors import KyaniteError, NotFoundError, TemplateError, UnsupportedError
-from kyanite.runtime.deploy import Deployment, deploy, understand
+from kyanite.runtime.deploy import Deployment, deploy, is_there, understand
 from kyanite.runtime.what_if import Change, what_if
 from kyanite.server.context import ServerContext
 from kyanite.server.http import Response
@@ -120,6 +120,9 @@ def _understand(call: ArmCall, asked: _Asked) -> Json:
             location="local",
             deployment_name=call.names["deployment"],
             list_keys=lambda kind, name, version: ["(made by the deployment)"] * 2,
+            exists=lambda kind, name: is_there(call.context.workspace, kind, name),
+            now=call.context.clock,
+            new_guid=uuid4,
         ),
     )
 

@@ -13,6 +13,8 @@ from kyanite.server.tokens import TENANT_ID
 Json = Any
 SUBSCRIPTION_ID = str(uuid5(NAMESPACE_URL, "kyanite:subscription"))
 LOCATION = "local"
+# of providers that answer any version: what clients that ask first then take
+_USUAL_VERSIONS = ("2025-04-01", "2024-07-01", "2023-05-01", "2021-04-01", "2019-06-01")
 
 
 async def list_tenants(call: ArmCall) -> Response:
@@ -82,7 +84,8 @@ def _provider(call: ArmCall, namespace: str, routes: tuple[Route, ...], versions
         "registrationState": "Registered",
         "registrationPolicy": "RegistrationFree",
         "resourceTypes": [
-            {"resourceType": kind, "locations": [LOCATION], "apiVersions": list(versions)} for kind in types
+            {"resourceType": kind, "locations": [LOCATION], "apiVersions": list(versions or _USUAL_VERSIONS)}
+            for kind in types
         ],
     }
     if call.subscription:
