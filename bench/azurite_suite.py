@@ -46,7 +46,7 @@ REASONS: dict[str, str] = {
     "public access is refused": r"public",
     "CORS, logging, metrics cannot be switched on": r"CORS|SetServiceProperties|cannot be switched on",
     "lease IDs of the suite are no GUIDs, which the service refuses too": r"A lease ID is a GUID",
-    "a request with a SAS needs one for the source of its copy too, as in the service": r"source may not be",
+    "a request with a SAS needs one for the source of its copy too, as in the service": r"source.* may not be read",
     "accounts, keys or a host of Azurite's own configuration are expected": r"across accounts|second key|secondary",
     "another kind of redundancy is told (Standard_LRS)": r"RAGRS",
     "there is no secondary location": r"service stats",

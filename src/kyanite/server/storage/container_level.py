@@ -28,7 +28,7 @@ async def create(call: Call) -> Response:
     try:
         check_container_name(call.container)
     except UserError as problem:
-        message = "The specifed resource name contains invalid characters."  # the service's own spelling
+        message = "The specified resource name contains invalid characters."
         raise UserError(message, cure=problem.cure, code="InvalidResourceName") from problem
     made = await call.in_thread(containers.create, call.store, call.container, metadata)
     return changed(made.etag, made.modified, 201)

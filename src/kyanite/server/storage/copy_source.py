@@ -78,7 +78,10 @@ def own_source(call: Call, address: str) -> tuple[StorageAccount, str, str] | No
     try:
         call.authority.authorise_source(call.request, account, request.query, need)
     except KyaniteError as problem:
-        raise StorageError("The source may not be read.", code="CannotVerifyCopySource") from problem
+        message = "This request is not authorized to perform this operation using this permission."
+        raise StorageError(
+            message, cure="It is the source that may not be read.", code="CannotVerifyCopySource"
+        ) from problem
     return call.service.account(account.name), container, path
 
 
