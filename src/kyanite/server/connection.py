@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from kyanite.limits import CONNECTION_IDLE_SECONDS, REQUEST_HEAD_BYTES, REQUEST_HEAD_SECONDS
 
 IS_GONE = "kyanite.isGone"  # in a scope's state: a function that says whether the client has hung up
+_LINGER_SECONDS = 1.0
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -28,6 +29,7 @@ class Connection(HttpToolsProtocol):
         self._progress = (0, 0)  # bytes received and, while the client does not read, bytes that wait for it
         self._received = 0
         self._is_lost = False
+        self._is_ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to count and to wait."""
@@ -44,19 +46,23 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head; the parser gets no more once it is too large."""
+        """Count what belongs to a head; one that is too large and has no end yet is refused."""
         self._received += len(data)
-        if self._head_timer is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes - len(data) > REQUEST_HEAD_BYTES:
-                self._end(_TOO_LARGE)
-                return
+        if self._is_ended:
+            return
+        timer = self._head_timer
         super().data_received(data)
+        # a head that begins within a piece counts from the next piece on: what stands before it is no part of it
+        if timer is not None and timer is self._head_timer:
+            self._head_bytes += len(data)
+            if self._head_bytes > REQUEST_HEAD_BYTES:
+                self._end(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """A request begins: its head may take so long and be so large."""
         super().on_message_begin()
-        self.scope["state"][IS_GONE] = lambda: self._is_lost
+        # a transport that closes takes everything at once: who asked `_is_lost` only would never wait again
+        self.scope["state"][IS_GONE] = lambda: self._is_lost or self.transport.is_closing()
         if self._head_timer is None:
             self._await_head()
 
@@ -89,6 +95,12 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and self.cycle.more_body
 
     def _end(self, answer: bytes) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(answer)
-            self.transport.close()
+        """Answer and hang up; what the client still sends meanwhile is dropped, or it would never see the answer."""
+        self._head_over()
+        if self.transport.is_closing():
+            return
+        self._is_ended = True
+        self.transport.write(answer)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)
