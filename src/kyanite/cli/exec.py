@@ -32,7 +32,10 @@ network_option = click.option(
     examples=[
         ("an unmodified script", "kyanite exec -- python upload.py"),
         ("one that also needs the internet", "kyanite exec --allow-network -- ./nightly.sh"),
-        ("any program that honours HTTPS_PROXY", "kyanite exec -- curl https://myaccount.blob.core.windows.net/public/a.csv"),
+        (
+            "any program that honours HTTPS_PROXY",
+            "kyanite exec -- curl https://myaccount.blob.core.windows.net/public/a.csv",
+        ),
     ],
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
