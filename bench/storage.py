@@ -194,6 +194,14 @@ def peak_mb(pid: int) -> float:
     return 0.0
 
 
+def cpu_seconds(pid: int) -> float:
+    """The processor time the server has used: says more than the clock while something else is running."""
+    import psutil
+
+    used = psutil.Process(pid).cpu_times()
+    return float(used.user + used.system)
+
+
 # ---- clients, each in a process of its own
 
 
@@ -334,7 +342,7 @@ def main() -> None:
                     sizes = [str(options.megabytes), str(options.small), str(options.list)]
                     command = [sys.executable, __file__, "client", client, url, *sizes]
                     out = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-                    figures = {**json.loads(out), "server, peak MB": peak_mb(pid)}
+                    figures = {**json.loads(out), "server, CPU s": cpu_seconds(pid), "server, peak MB": peak_mb(pid)}
                     rounds.setdefault((server, client), []).append(figures)
                     print(server, client, {k: round(v, 1) for k, v in figures.items()}, file=sys.stderr, flush=True)
     report(options, rounds)
@@ -351,14 +359,14 @@ def report(options: Any, rounds: dict[tuple[str, str], list[dict[str, float]]]) 
     for client in options.clients.split(","):
         servers = [server for server in options.servers.split(",") if (server, client) in rounds]
         rows = []
-        for line in (*LINES, "server, peak MB"):
+        for line in (*LINES, "server, CPU s", "server, peak MB"):
             values = {server: [run[line] for run in rounds[server, client]] for server in servers}
             middle = {server: statistics.median(runs) for server, runs in values.items()}
-            row = [line, *(tables.spread(values[server], 0) for server in servers)]
+            row = [line, *(tables.spread(values[server], 1) for server in servers)]
             for other in servers[1:]:
                 better = (
                     middle[other] / middle[servers[0]]
-                    if line.endswith(("ms", "MB"))
+                    if line.endswith(("ms", " MB", "CPU s"))
                     else middle[servers[0]] / middle[other]
                 )
                 row.append(f"{better:.2f}")
