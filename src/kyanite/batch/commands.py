@@ -19,7 +19,7 @@ else:  # beside the node agent, which is started by path
     import processes
 
 _PR_SET_CHILD_SUBREAPER = 36
-_FULL_LOOK_SECONDS = 30.0
+_FRESH_SECONDS = 1.0
 _LIMITS = (("memory", resource.RLIMIT_AS), ("processes", resource.RLIMIT_NPROC), ("fileSize", resource.RLIMIT_FSIZE))
 _DEFAULT_SIGNALS = (
     signal.SIGPIPE,
@@ -197,16 +197,15 @@ def signal_tree(child: int, mark: bytes, number: int) -> None:
         pass
     if not processes.LINUX:
         return
-    orphans = [pid for pid in _orphans(0, {child}) if _belongs(pid, child, mark)]
+    orphans = [pid for pid in _orphans({child}) if _belongs(pid, child, mark)]
     below = [pid for pid in processes.descendants([child, *orphans]) if not _in_group(pid, child)]
     processes.send([*orphans, *below], number)
 
 
-def leftovers(child: int, mark: bytes, launched: float, others: set[int], any_left: bool) -> list[int]:
+def leftovers(child: int, mark: bytes, others: set[int], any_left: bool) -> list[int]:
     """The processes an ended command left: our children now, told by their mark or session.
 
-    With no other command running every child of ours is one. Processes younger than the command have larger pids
-    unless the numbers wrapped, so only those are looked at where that is certain.
+    With no other command running every child of ours is one.
     """
     if not processes.LINUX:
         try:
@@ -216,8 +215,7 @@ def leftovers(child: int, mark: bytes, launched: float, others: set[int], any_le
         return []
     if not any_left:
         return []
-    certain = time.monotonic() - launched < _FULL_LOOK_SECONDS and _newest_pid() >= child
-    found = _orphans(child if certain else 0, others)
+    found = _orphans(others)
     return found if not others else [pid for pid in found if _belongs(pid, child, mark)]
 
 
@@ -230,9 +228,49 @@ def end_strays() -> None:
     processes.send(processes.descendants([os.getpid()]), signal.SIGKILL)
 
 
-def _orphans(above: int, known: set[int]) -> list[int]:
+def _orphans(known: set[int]) -> list[int]:
+    """Our children but for the known ones; asked at the end of every command, so it must not cost a look at all."""
     me = os.getpid()
-    return [pid for pid, parent, _session in processes.living(above) if parent == me and pid not in known]
+    try:
+        with open(f"/proc/self/task/{me}/children", encoding="ascii") as file:
+            return [int(pid) for pid in file.read().split() if int(pid) not in known]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return [pid for pid in _strangers.look(me) if pid not in known]
+
+
+class _Strangers:
+    """Processes that are none of our descendants and so never become our children: looked at once, not each time.
+
+    A number may be used again, so after a second everything is looked at anew.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+        self._until = 0.0
+
+    def look(self, me: int) -> list[int]:
+        """Our children."""
+        if time.monotonic() >= self._until:
+            self._known = set()
+            self._until = time.monotonic() + _FRESH_SECONDS
+        names = os.listdir("/proc")
+        parents: dict[int, int] = {}
+        present = {int(name) for name in names if name.isdigit()}
+        for pid in present - self._known:
+            fields = processes.stat_fields(pid)
+            if fields is not None and fields[0] not in ("Z", "X"):
+                parents[pid] = int(fields[1])
+        ours = {me}
+        found = True
+        while found:
+            more = {pid for pid, parent in parents.items() if parent in ours} - ours
+            ours |= more
+            found = bool(more)
+        self._known = (self._known & present) | (parents.keys() - ours)
+        return [pid for pid, parent in parents.items() if parent == me]
+
+
+_strangers = _Strangers()
 
 
 def _belongs(pid: int, child: int, mark: bytes) -> bool:
@@ -245,8 +283,3 @@ def _in_group(pid: int, group: int) -> bool:
         return os.getpgid(pid) == group
     except ProcessLookupError:
         return False
-
-
-def _newest_pid() -> int:
-    with open("/proc/loadavg", encoding="ascii") as file:
-        return int(file.read().split()[-1])

@@ -40,7 +40,7 @@ MARK = "KYANITE_ATTEMPT"
 class Attempt:
     """A claimed attempt whose command runs, or whose leftovers are being ended (`status` is set then)."""
 
-    __slots__ = ("child", "deadline", "folder", "kill_at", "launched", "mark", "reason", "spec", "started", "status")
+    __slots__ = ("child", "deadline", "folder", "kill_at", "mark", "reason", "spec", "started", "status")
 
     def __init__(self, folder: str, spec: dict[str, Any]) -> None:
         self.folder = folder
@@ -48,8 +48,8 @@ class Attempt:
         self.mark = f"{MARK}={folder}".encode() + b"\0"
         self.child = 0
         self.started = processes.now_text()
-        self.launched = time.monotonic()
-        self.deadline: float | None = None if spec.get("wallClock") is None else self.launched + spec["wallClock"]
+        clock = spec.get("wallClock")
+        self.deadline: float | None = None if clock is None else time.monotonic() + clock
         self.kill_at: float | None = None
         self.reason: str | None = None
         self.status: int | None = None
@@ -277,7 +277,7 @@ class Agent:
 
     def _sweep(self, attempt: Attempt, any_left: bool) -> None:
         others = [other for other in self.running.values() if other.status is None]
-        left = commands.leftovers(attempt.child, attempt.mark, attempt.launched, {o.child for o in others}, any_left)
+        left = commands.leftovers(attempt.child, attempt.mark, {other.child for other in others}, any_left)
         if left and attempt.kill_at is not None and time.monotonic() < attempt.kill_at:
             processes.send(left, signal.SIGKILL)
             return

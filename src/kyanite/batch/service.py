@@ -118,7 +118,7 @@ class BatchService(
         deadline = None if timeout is None else time.monotonic() + timeout
         shown: Any = None
         stopping = False
-        why_next = 0.0
+        why_next = time.monotonic() + limits.WHY_SECONDS
         while True:
             ticks = self._scheduler.ticks
             task = self.get_task(account, job_id, task_id)
