@@ -29,7 +29,7 @@ STORE_SERVICE = {"type": "LinkedServiceReference", "referenceName": "Store"}
 WITHIN = 120.0
 
 
-def tutorial(credential, options, blob_url=f"https://{STORE}.blob.core.windows.net", wait_for_trigger=False):
+def tutorial(credential, options, blob_url=f"https://{STORE}.blob.core.windows.net"):
     """Everything of the tutorial; what was seen."""
     seen = {}
     with ResourceManagementClient(credential, SUBSCRIPTION, **options) as resources:
@@ -48,9 +48,6 @@ def tutorial(credential, options, blob_url=f"https://{STORE}.blob.core.windows.n
         client.triggers.create_or_update(GROUP, FACTORY, "EveryMinute", TRIGGER)
         client.triggers.begin_start(GROUP, FACTORY, "EveryMinute").result()
         seen["trigger"] = [client.triggers.get(GROUP, FACTORY, "EveryMinute").properties.runtime_state]
-        if wait_for_trigger:
-            fired = wait_until(lambda: client.trigger_runs.query_by_factory(GROUP, FACTORY, RANGE).value)
-            seen["fired"] = [fired[0].status, finished(client, fired[0].triggered_pipelines["Quick"])]
         client.triggers.begin_stop(GROUP, FACTORY, "EveryMinute").result()
         seen["trigger"].append(client.triggers.get(GROUP, FACTORY, "EveryMinute").properties.runtime_state)
     with BlobServiceClient(blob_url, credential=store_key, **only_trust(options)) as blobs:

@@ -22,6 +22,7 @@ from kyanite.server.context import ServerContext
 from kyanite.server.http import Response
 from kyanite.server.management.arm import ArmCall, ArmError
 from kyanite.server.management.failures import error_body
+from kyanite.server.management.resources.groups import group_location
 
 Json = Any
 RUNNING, SUCCEEDED, FAILED = "Running", "Succeeded", "Failed"
@@ -117,7 +118,7 @@ def _understand(call: ArmCall, asked: _Asked) -> Json:
         Environment(
             subscription_id=call.subscription,
             resource_group=call.resource_group,
-            location="local",
+            location=group_location(call),
             deployment_name=call.names["deployment"],
             list_keys=lambda kind, name, version: ["(made by the deployment)"] * 2,
             exists=lambda kind, name: is_there(call.context.workspace, kind, name),
@@ -138,6 +139,7 @@ def _carry_out(
             asked.template,
             asked.parameters,
             resource_group=call.resource_group,
+            location=group_location(call),
             subscription=call.subscription,
             deployment_name=call.names["deployment"],
         )
@@ -215,12 +217,14 @@ async def tell_what_if(call: ArmCall) -> Response:
     """What the deployment would change."""
     asked = _asked(call)
     changes = await asyncio.to_thread(
-        what_if,
-        call.context.workspace,
-        asked.template,
-        asked.parameters,
-        resource_group=call.resource_group,
-        subscription=call.subscription,
+        lambda: what_if(
+            call.context.workspace,
+            asked.template,
+            asked.parameters,
+            resource_group=call.resource_group,
+            location=group_location(call),
+            subscription=call.subscription,
+        )
     )
     return Response.json(
         {"status": SUCCEEDED, "properties": {"changes": [_change(call, each) for each in changes]}, "error": None}

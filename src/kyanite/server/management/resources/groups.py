@@ -199,6 +199,12 @@ def _read(workspace: Workspace, subscription: str, name: str) -> dict[str, Json]
     return {"name": DEFAULT, "location": LOCATION, "tags": {}} if name.casefold() == DEFAULT else None
 
 
+def group_location(call: ArmCall) -> str:
+    """Where the group of a call was made; `local` when nobody made it."""
+    found = _read(call.context.workspace, call.subscription, call.resource_group)
+    return str(found["location"]) if found else LOCATION
+
+
 def _required(call: ArmCall) -> dict[str, Json]:
     found = _read(call.context.workspace, call.subscription, call.resource_group)
     if found is None:
