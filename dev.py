@@ -88,7 +88,8 @@ def test(arguments: list[str]) -> int:
     set_up("dev")
     if call([PYTHON, ROOT / "bench" / "environment.py", "install", "clients-old"]):
         sys.exit(NOT_INSTALLED)
-    return call([PYTHON, "-m", "pytest", *arguments], cwd=ROOT)
+    several = [] if {"-n", "--numprocesses", "--pdb"} & set(arguments) else ["-n", "2", "--dist", "worksteal"]
+    return call([PYTHON, "-m", "pytest", *several, *arguments], cwd=ROOT)
 
 
 def docs(arguments: list[str]) -> int:
