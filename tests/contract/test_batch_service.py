@@ -448,7 +448,7 @@ def test_secrets_are_sealed_at_rest_and_masked_when_shown(batch):
     content = ResourceFile("linkedServices.json", content=b'[{"key": "s3cr3t/Key=="}]')
     batch.add("echo s3cr3t/Key==", environment={"K": "s3cr3t/Key=="}, resource_files=(content,))
     task = batch.wait()
-    assert task.command_line == "echo ***"
+    assert "s3cr3t" not in repr(task)
     assert (batch.text(), batch.text("wd/linkedServices.json")) == ("s3cr3t/Key==\n", '[{"key": "s3cr3t/Key=="}]')
     rows = batch.database.query("SELECT * FROM batch_tasks")
     assert "s3cr3t" not in repr([tuple(row) for row in rows])

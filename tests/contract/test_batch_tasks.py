@@ -301,7 +301,7 @@ def test_the_queries_of_a_turn_use_their_indices(batch):
         assert index in plan(batch, name)
     assert "PRIMARY KEY" in plan(batch, "count_down", account="a", job="j", needs="=x")
     assert "batch_jobs_deadline" in plan(batch, "jobs_over_time", at="2")
-    assert "batch_tasks_listed" in plan(batch, "tasks", account="a", job="j", after=1, limit=1)
+    assert "batch_tasks_listed" in plan(batch, "tasks", account="a", job="j", after=1, limit=1, state=None, prefix="")
 
 
 def test_a_task_goes_to_the_node_it_prefers_when_it_fits_there(batch):

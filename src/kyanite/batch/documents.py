@@ -25,6 +25,7 @@ _JOB_ORDERS = ("none", "creationtime")
 _SCOPES = ("task", "pool")
 _ELEVATIONS = ("nonadmin", "admin")
 _MODE = re.compile(r"(?:0o)?[0-7]{3,5}")
+_USUAL_MODE = "0770"
 PREPARATION_ID = "jobpreparation"
 RELEASE_ID = "jobrelease"
 
@@ -282,6 +283,24 @@ def read_task(document: Document, retries: int = 0) -> TaskSpec:
     )
 
 
+def stored_task(document: Document, retries: int, slots: int) -> TaskSpec:
+    """What `read_task` made of a document, which was checked then and is only read now: lists show thousands."""
+    constraints = document.get("constraints") or {}
+    retention = seconds(constraints, "retentionTime")
+    return TaskSpec(
+        str(document["id"]),
+        str(document["commandLine"]),
+        tuple([_resource_file(item) for item in document.get("resourceFiles") or ()]),
+        {str(item["name"]): text(item, "value") or "" for item in document.get("environmentSettings") or ()},
+        seconds(constraints, "maxWallClockTime"),
+        limits.TASK_RETENTION_SECONDS if retention is None else retention,
+        slots,
+        retries,
+        text(document, "displayName"),
+        document,
+    )
+
+
 def read_wall_clock(constraints: Document) -> float | None:
     """A `maxWallClockTime` in seconds, more than 0."""
     limit = seconds(constraints, "maxWallClockTime")
@@ -308,19 +327,23 @@ def read_resource_file(body: Document) -> ResourceFile:
     given = [name for name in sources if text(body, name)]
     if len(given) != 1:
         raise wrong_value("resourceFiles", ", ".join(given), f"Exactly one of {', '.join(sources)} must be given.")
-    mode = text(body, "fileMode") or "0770"
+    mode = text(body, "fileMode") or _USUAL_MODE
     if not _MODE.fullmatch(mode):
         raise wrong_value("fileMode", mode, "It must be an octal number.")
-    path = text(body, "filePath") or ""
-    if given == ["httpUrl"]:
-        if text(body, "blobPrefix"):
-            raise wrong_value("blobPrefix", body["blobPrefix"], "It belongs to a container, not to httpUrl.")
-        path = path or str(body["httpUrl"]).split("?")[0].rsplit("/", 1)[-1]
-    check_relative("filePath", path, empty=given != ["httpUrl"])
+    if given == ["httpUrl"] and text(body, "blobPrefix"):
+        raise wrong_value("blobPrefix", body["blobPrefix"], "It belongs to a container, not to httpUrl.")
+    file = _resource_file(body)
+    check_relative("filePath", file.file_path, empty=given != ["httpUrl"])
+    return file
+
+
+def _resource_file(body: Document) -> ResourceFile:
+    url = text(body, "httpUrl") or None
+    path = text(body, "filePath") or ("" if url is None else url.split("?")[0].rsplit("/", 1)[-1])
     return ResourceFile(
         path,
-        text(body, "httpUrl") or None,
-        mode=int(mode.removeprefix("0o"), 8) & 0o777,
+        url,
+        mode=int((text(body, "fileMode") or _USUAL_MODE).removeprefix("0o"), 8) & 0o777,
         container_url=text(body, "storageContainerUrl") or None,
         auto_container=text(body, "autoStorageContainerName") or None,
         blob_prefix=text(body, "blobPrefix") or "",

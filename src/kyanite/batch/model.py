@@ -276,7 +276,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Task:
-    """A task that exists. `attempt` counts launches from 1; `command_line` is masked, the real one is in `spec`.
+    """A task that exists. `attempt` counts launches from 1; its `spec` holds real values, also secret ones.
 
     `unmet` counts what it still depends on. `stop_reason` is TaskEnded (it is to end) or Requeued (it is to run again).
     """
@@ -286,7 +286,6 @@ class Task:
     id: str
     pool_id: str
     spec: TaskSpec = field(repr=False)
-    command_line: str
     created_at: datetime
     state: TaskState = TaskState.ACTIVE
     state_since: datetime | None = None

@@ -87,7 +87,8 @@ WHERE t.sequence = :sequence
 
 -- name: tasks
 SELECT t.*, j.id AS job_id, j.pool_id FROM batch_tasks t JOIN batch_jobs j ON j.account = t.account AND j.key = t.job
-WHERE t.account = :account AND t.job = :job AND t.deleted = 0 AND t.sequence > :after ORDER BY t.sequence LIMIT :limit
+WHERE t.account = :account AND t.job = :job AND t.deleted = 0 AND t.sequence > :after AND (:state IS NULL OR t.state = :state)
+      AND (:prefix = '' OR substr(t.key, 1, length(:prefix)) = :prefix) ORDER BY t.sequence LIMIT :limit
 
 -- name: move_task
 UPDATE batch_tasks SET state = :state, state_since = :state_since, previous_state = :previous_state,

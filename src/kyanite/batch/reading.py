@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from kyanite.batch.codes import missing, wrong_value
@@ -60,7 +61,7 @@ def text(document: Document, name: str, default: str | None = None) -> str | Non
     value = document.get(name)
     if value is None:
         return default
-    if isinstance(value, Mapping | list):
+    if not isinstance(value, str) and isinstance(value, Mapping | list):
         raise wrong_value(name, value, "It must be text.")
     return str(value)
 
@@ -135,6 +136,7 @@ def seconds(document: Document, name: str, least: float | None = None, most: flo
     return found
 
 
+@lru_cache(maxsize=1024)
 def duration_seconds(value: str) -> float | None:
     """The seconds of an ISO 8601 duration of weeks, days, hours, minutes and seconds; None when it is none."""
     match = _DURATION.fullmatch(value.strip())
@@ -144,6 +146,7 @@ def duration_seconds(value: str) -> float | None:
     return -total if match["sign"] else total
 
 
+@lru_cache(maxsize=1024)
 def duration_text(value: float | None) -> str:
     """The ISO 8601 duration of so many seconds; the service's "no limit" for None."""
     if value is None or value >= _NO_LIMIT_SECONDS:
@@ -170,5 +173,6 @@ def moment(document: Document, name: str) -> datetime | None:
 
 
 def moment_text(value: datetime) -> str:
-    """A point in time as the service writes it."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """A point in time as the service writes it: UTC with six digits of a second and a Z."""
+    moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

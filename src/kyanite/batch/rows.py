@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from kyanite.batch.documents import read_task
+from kyanite.batch.documents import stored_task
 from kyanite.batch.model import (
     AllocationState,
     Failing,
@@ -28,13 +27,11 @@ from kyanite.batch.model import (
     TaskState,
 )
 from kyanite.batch.pool_spec import rest_from_arm
+from kyanite.batch.reading import moment_text
 from kyanite.database import Row
 from kyanite.secrets import Vault
 
-
-def time_text(moment: datetime) -> str:
-    """UTC with six digits of a second and a Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+time_text = moment_text  # times are stored as the service writes them: comparing texts compares times
 
 
 def optional_time_text(moment: datetime | None) -> str | None:
@@ -245,7 +242,47 @@ def task_spec(task_id: str, body: dict[str, Any]) -> TaskSpec:
     """Read what `task_body` gave."""
     if "document" not in body:
         return TaskSpec.from_json(task_id, body)
-    return replace(read_task(body["document"], body["maxTaskRetryCount"]), required_slots=body["requiredSlots"])
+    return stored_task(body["document"], body["maxTaskRetryCount"], body["requiredSlots"])
+
+
+# what a list can be filtered by without reading the tasks' documents
+FACTS = frozenset(
+    {
+        "id",
+        "state",
+        "stateTransitionTime",
+        "previousState",
+        "previousStateTransitionTime",
+        "creationTime",
+        "lastModified",
+        "executionInfo",
+        "nodeInfo",
+    }
+)
+
+
+def task_facts(row: Row) -> dict[str, Any]:
+    """The `FACTS` of a task's wire document, from its row alone; absent ones are None."""
+    placed = row["node"] is not None and row["state"] != "active"
+    return {
+        "id": row["id"],
+        "state": row["state"],
+        "stateTransitionTime": row["state_since"],
+        "previousState": row["previous_state"],
+        "previousStateTransitionTime": row["previous_since"],
+        "creationTime": row["created_at"],
+        "lastModified": row["modified_at"] or row["created_at"],
+        "executionInfo": {
+            "startTime": row["start_time"],
+            "endTime": row["end_time"],
+            "exitCode": row["exit_code"],
+            "failureInfo": json.loads(row["failure"]) if row["failure"] else None,
+            "retryCount": row["retry_count"],
+            "requeueCount": row["requeue_count"],
+            "result": row["result"],
+        },
+        "nodeInfo": {"poolId": row["pool_id"], "nodeId": row["node"]} if placed else None,
+    }
 
 
 def task_of(row: Row, vault: Vault) -> Task:
@@ -257,7 +294,6 @@ def task_of(row: Row, vault: Vault) -> Task:
         id=row["id"],
         pool_id=row["pool_id"],
         spec=spec,
-        command_line=vault.mask(spec.command_line),
         created_at=datetime.fromisoformat(row["created_at"]),
         state=TaskState(row["state"]),
         state_since=read_time(row["state_since"]),

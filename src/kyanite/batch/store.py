@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,6 +35,7 @@ from kyanite.batch.rows import (
     spec_body,
     start_info_body,
     task_body,
+    task_facts,
     task_of,
 )
 from kyanite.batch.rows import read_time as read_time
@@ -321,16 +322,30 @@ class Store:
 
     def tasks(self, account: str, job: str, after: int = 0, limit: int = -1) -> list[Task]:
         """The tasks of a job in the order they were added, those after the sequence number `after`."""
-        rows = self.rows("tasks", account=account.casefold(), job=job.casefold(), after=after, limit=limit)
+        place = {"account": account.casefold(), "job": job.casefold()}
+        rows = self.rows("tasks", **place, after=after, limit=limit, state=None, prefix="")
         return [task_of(row, self.vault) for row in rows]
 
-    def each_task(self, account: str, job: str, after: int = 0) -> Iterator[Task]:
-        """The same a thousand at a time, for jobs of any size."""
+    def each_task(
+        self,
+        account: str,
+        job: str,
+        after: int = 0,
+        state: str | None = None,
+        prefix: str = "",
+        keep: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> Iterator[Task]:
+        """The same a thousand at a time, for jobs of any size, perhaps only some.
+
+        `state`, `prefix` (of the id) and `keep` (given a task's `task_facts`) leave out others before they are read.
+        """
+        place = {"account": account.casefold(), "job": job.casefold(), "limit": 1000}
+        place |= {"state": state, "prefix": prefix.casefold()}
         while True:
-            place = {"account": account.casefold(), "job": job.casefold(), "limit": 1000}
             rows = self.rows("tasks", after=after, **place)
             for row in rows:
-                yield task_of(row, self.vault)
+                if keep is None or keep(task_facts(row)):
+                    yield task_of(row, self.vault)
             if len(rows) < 1000:
                 return
             after = rows[-1]["sequence"]

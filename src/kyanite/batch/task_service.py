@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -89,14 +89,24 @@ class TaskService(NodeService):
         """The tasks of a job in the order they were added."""
         return self._store.tasks(account, self.job(account, job_id).id)
 
-    def list_tasks(self, account: str, job: str, after: str | None = None) -> Iterable[Task]:
+    def list_tasks(
+        self,
+        account: str,
+        job: str,
+        after: str | None = None,
+        *,
+        state: str | None = None,
+        prefix: str = "",
+        keep: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> Iterable[Task]:
         """The tasks of a job in the order they were added, those after the task `after`; read as they are asked for.
 
-        Of a task that is gone meanwhile the list goes on from its beginning.
+        `state`, `prefix` (of the id, in any case) and `keep` (told of the `FACTS` of a task's wire document) leave out
+        others before they are read. When the task `after` is gone meanwhile, the list begins anew.
         """
         found = self.job(account, job)
         start = self._store.task(found.account, found.id, after) if after else None
-        return self._store.each_task(found.account, found.id, start[0] if start else 0)
+        return self._store.each_task(found.account, found.id, start[0] if start else 0, state, prefix, keep)
 
     def list_subtasks(self, account: str, job: str, task: str) -> list[dict[str, Any]]:
         """The subtasks of a multi-instance task; there are none, as such tasks are refused."""

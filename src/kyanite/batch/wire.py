@@ -297,9 +297,10 @@ def _whole(value: Any) -> int:
 
 def _clean(value: Any) -> Any:
     """A document without nulls and without what is never given back."""
-    if isinstance(value, Mapping):
-        kept = {name: item for name, item in value.items() if name not in _NEVER_ECHOED and item is not None}
-        return {name: _clean(item) for name, item in kept.items()}
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | Mapping):
+        return {name: _clean(item) for name, item in value.items() if item is not None and name not in _NEVER_ECHOED}
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
     return value

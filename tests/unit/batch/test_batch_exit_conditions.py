@@ -17,7 +17,7 @@ STOP = {"jobAction": "disable", "dependencyAction": "satisfy"}
 
 def ended(conditions, code=0, failure=None):
     spec = TaskSpec("t", "true", document={"exitConditions": conditions})
-    task = assigned(Task("a", "j", "t", "p", spec, "true", NOW), "n", NOW)
+    task = assigned(Task("a", "j", "t", "p", spec, NOW), "n", NOW)
     return after_attempt(task, Exited(code, NOW, NOW, failure and FailureInfo("UserError", failure, "no")), NOW)
 
 

@@ -36,7 +36,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def task(**changes):
     spec = TaskSpec("t", "true", **changes)
-    return Task("acct", "job", "t", "pool", spec, "true", NOW)
+    return Task("acct", "job", "t", "pool", spec, NOW)
 
 
 def running(**changes):

@@ -131,7 +131,7 @@ class Writer:
 
 def run(folder, bucket, code, *documents):
     spec = TaskSpec("t", "true", document={"outputFiles": list(documents)})
-    task = Task("a", "j", "t", "p", spec, "true", NOW)
+    task = Task("a", "j", "t", "p", spec, NOW)
     return upload(task, folder, Exited(code, NOW, NOW), bucket.open_url)
 
 

@@ -111,6 +111,23 @@ def comparisons(condition: Condition) -> Iterator[Comparison]:
         yield from comparisons(part)
 
 
+def fixed(condition: Condition | None) -> Mapping[str, str]:
+    """What every object that fulfils a condition has for sure: a `state`, a `prefix` of its `id` (each may be absent).
+
+    So that a store can leave out the others before they are read; texts in lower case.
+    """
+    found: dict[str, str] = {}
+    parts = condition.parts if isinstance(condition, Both) else (condition,)
+    for part in parts:
+        if not isinstance(part, Comparison) or not isinstance(part.value, str):
+            continue
+        if part.path == ("state",) and part.operator == "eq":
+            found["state"] = part.value.casefold()
+        if part.path == ("id",) and part.operator in ("eq", "startswith"):
+            found["prefix"] = part.value.casefold()
+    return found
+
+
 class _Parser:
     """Recursive descent over the tokens (kind, text, value, position); the last one has no kind."""
 

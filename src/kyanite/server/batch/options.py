@@ -101,7 +101,7 @@ def page(
     `listed` gives the objects after a cursor in a stable order, `document` the JSON of one, `cursor` where it stands.
     """
     most = _page_size(call)
-    condition = _condition(call, filters)
+    condition = read_filter(call, filters)
     choose = _chosen(call)
     found: list[Mapping[str, Any]] = []
     last: str | None = None
@@ -159,7 +159,8 @@ def _page_size(call: Call) -> int:
     return int(text)
 
 
-def _condition(call: Call, filters: str) -> Condition | None:
+def read_filter(call: Call, filters: str) -> Condition | None:
+    """The `$filter` of a list, None without one. InvalidQueryParameterValue."""
     text = call.query("$filter")
     if not text.strip():
         return None

@@ -6,8 +6,10 @@ from typing import Any
 
 from kyanite import limits
 from kyanite.batch import wire
+from kyanite.batch.rows import FACTS
 from kyanite.errors import BatchError, KyaniteError
-from kyanite.server.batch.options import one, page, read_conditions
+from kyanite.server.batch.filters import comparisons, fixed
+from kyanite.server.batch.options import one, page, read_conditions, read_filter
 from kyanite.server.batch.protocol import Call, Reply, error_json, status_of
 
 
@@ -36,10 +38,14 @@ def add_collection(call: Call) -> Reply:
 def list_all(call: Call) -> Reply:
     """Task_List, in the order the tasks were added."""
     job = call.parameters["jobId"]
+    condition = read_filter(call, "tasks")
+    wanted = fixed(condition)
+    known = condition is not None and all(part.path[0] in FACTS for part in comparisons(condition))
+    keep = condition.matches if condition is not None and known else None
     return page(
         call,
         "tasks",
-        lambda after: call.service.list_tasks(call.account, job, after=after),
+        lambda after: call.service.list_tasks(call.account, job, after, **wanted, keep=keep),
         lambda task: wire.task_json(task, call.base),
         lambda task: task.id.casefold(),
         "tasks",
