@@ -678,3 +678,16 @@ def test_preview_shows_local_and_utc_time_and_the_change_of_clocks() -> None:
     ]
     with pytest.raises(UnsupportedError):
         list(preview(factory.triggers["arrived"], 1))
+
+
+def test_runs_are_forgotten_when_their_time_is_over(workspace: Workspace) -> None:
+    from kyanite.limits import RUN_RETENTION_DAYS
+
+    workspace.save_factory(load_documents("f", [pipeline("p")]))
+    run_id = start_run(workspace, workspace.factory("f"), "p", {})
+    assert Worker(workspace).run(run_id) == "Succeeded"
+    now = datetime.now(UTC)
+    Scheduler(workspace, clock=lambda: now + timedelta(days=RUN_RETENTION_DAYS - 1)).look()
+    assert workspace.store.summary(run_id) is not None
+    Scheduler(workspace, clock=lambda: now + timedelta(days=RUN_RETENTION_DAYS + 1)).look()
+    assert workspace.store.summary(run_id) is None

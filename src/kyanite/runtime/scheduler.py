@@ -185,7 +185,9 @@ class Scheduler:
     def _tidy(self, now: datetime) -> None:
         if self._tidy_at is None or now >= self._tidy_at:
             self._tidy_at = now + _TIDY
-            self._store.forget(now - timedelta(days=RUN_RETENTION_DAYS))
+            long_ago = now - timedelta(days=RUN_RETENTION_DAYS)
+            self._store.forget(long_ago)
+            self._workspace.store.forget(long_ago)
 
 
 def _fingerprint(folder: Path) -> Fingerprint:
