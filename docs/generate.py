@@ -58,6 +58,7 @@ def supported_page() -> str:
     from kyanite.batch.autoscale.names import SLOTS, WRITABLE
     from kyanite.batch.pools import BACKENDS
     from kyanite.connections import CONNECTIONS
+    from kyanite.definitions.arm_functions import FUNCTION_NAMES
     from kyanite.definitions.known_types import ACTIVITY_TYPES
     from kyanite.engine.control import CONTROL_ACTIVITIES
     from kyanite.expressions.functions import FUNCTIONS
@@ -73,6 +74,7 @@ def supported_page() -> str:
         ("Datasets", sorted(FORMATS)),
         ("Pool backends", sorted(BACKENDS)),
         ("Expression functions", sorted(FUNCTIONS, key=str.casefold)),
+        ("Functions of ARM templates", FUNCTION_NAMES),
         ("Functions of autoscale formulas", sorted(FORMULA_FUNCTIONS)),
         ("Metrics of autoscale formulas", sorted(METRICS)),
         ("Methods of these metrics", sorted(METHODS)),

@@ -79,6 +79,7 @@ def evaluate_template(
         deployment.declare(scope, template.get("resources"), "resources")
         deployment.close()
         environment.refuse(deployment.made())
+        deployment.refuse_links()
         ordered = [declared for declared in deployment.ordered() if declared.active and not declared.is_deployment]
         resources = tuple(_resource(deployment, declared) for declared in ordered)
         outputs = deployment.outputs(scope, template.get("outputs"), "outputs")

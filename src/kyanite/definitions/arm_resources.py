@@ -65,6 +65,7 @@ class Deployment:
         self._by_name: dict[str, list[int]] = {}
         self._documents: dict[int, dict[str, Json]] = {}
         self._evaluating: list[int] = []
+        self._links: list[Declared] = []
 
     # ---- unfolding
 
@@ -129,11 +130,8 @@ class Deployment:
         place = descend(declared.path, "properties", "template")
         template = properties.get("template")
         if not isinstance(template, dict):
-            raise UnsupportedError(
-                f"The linked template of the deployment {declared.name!r} cannot be fetched.",
-                where=descend(declared.path, "properties", "templateLink"),
-                cure="Deploy the template that is not split (ARMTemplateForFactory.json), or put the template inline.",
-            )
+            self._links.append(declared)
+            return
         if nesting > limits.TEMPLATE_NESTED:
             raise LimitError(
                 f"Deployments are nested deeper than {limits.TEMPLATE_NESTED}.", where=place, cure="Nest fewer."
@@ -260,6 +258,15 @@ class Deployment:
                 results[name] = {"type": output.get("type"), "value": value}
         guard_size(results)
         return results
+
+    def refuse_links(self) -> None:
+        """Raise UnsupportedError when the template leaves a part of itself to another file."""
+        for declared in self._links[:1]:
+            raise UnsupportedError(
+                f"The linked template of the deployment {declared.name!r} cannot be fetched.",
+                where=descend(declared.path, "properties", "templateLink"),
+                cure="Deploy the template that is not split (ARMTemplateForFactory.json), or put the template inline.",
+            )
 
     def made(self) -> list[tuple[str, str, str]]:
         """Type, name and place of everything that is made, before it is evaluated."""
