@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from kyanite.errors import StorageError
 from kyanite.limits import OBJECT_STORE_REQUEST_SECONDS, OBJECT_STORE_RETRIES
@@ -28,7 +29,6 @@ COPIED_FROM_BYTES = 1024 * 1024  # smaller ranges are sent: a request costs more
 AT_ONCE = 4
 VERSION = "2021-12-02"
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,80})</Code>")
-_NOT_COPIED = frozenset({"NotImplemented", "InvalidQueryParameterValue", "UnsupportedHeader", "InvalidOperation"})
 
 
 class Addressed(Protocol):
@@ -44,6 +44,12 @@ class Addressed(Protocol):
         ...
 
 
+def is_proxied(url: str) -> bool:
+    """Whether the environment wants requests to this address to go through a proxy, which BlockWriter does not use."""
+    address = urlsplit(url)
+    return address.scheme in getproxies() and not proxy_bypass(address.netloc)
+
+
 class BlockWriter(UncommittedFile):
     """A new blob of blocks; it appears when `commit` lists them. `target` is its address, signed for writing."""
 
@@ -56,7 +62,7 @@ class BlockWriter(UncommittedFile):
         self._buffer = bytearray()
         self._written = 0
         self._idle: list[http.client.HTTPConnection] = []
-        self._copies = True
+        self._copies_from: dict[str, bool] = {}  # servers -> whether ours takes ranges from there
         self.copied = 0  # bytes that never came here
         self.etag: str | None = None
         self.closed = False
@@ -74,29 +80,32 @@ class BlockWriter(UncommittedFile):
 
     def copy_range(self, file: object, start: int, size: int) -> int:
         """Let the service append up to `size` bytes of another blob from byte `start` on; how many, -1 if it cannot."""
-        if not self._copies or size < COPIED_FROM_BYTES or not hasattr(file, "signed_url"):
+        if size < COPIED_FROM_BYTES or not hasattr(file, "signed_url"):
             return -1
         self._check_open()
-        self.flush()
         source = cast(Addressed, file)
+        address = source.signed_url()
+        server = urlsplit(address).netloc
+        if not self._copies_from.get(server, True):
+            return -1
+        self.flush()
         count = min(size, COPIED_BLOCK_BYTES)
         headers = {
-            "x-ms-copy-source": source.signed_url(),
+            "x-ms-copy-source": address,
             "x-ms-source-range": f"bytes={start}-{start + count - 1}",
             "content-length": "0",
         }
         if source.etag:
             headers["x-ms-source-if-match"] = source.etag
         block = self._next_block()
-        if not self.copied:  # the first one tells whether this service does it at all
+        if server not in self._copies_from:  # the first one tells whether this service takes it from there
             try:
                 self._put(f"comp=block&blockid={quote(block)}", b"", headers)
-            except StorageError as problem:
-                if problem.error_code not in _NOT_COPIED:
-                    raise
-                self._copies = False
+            except StorageError:  # whatever the reason, the bytes go the ordinary way, and errors there are told
+                self._copies_from[server] = False
                 self._blocks.pop()
                 return -1
+            self._copies_from[server] = True
         else:
             self._begin(lambda: self._put(f"comp=block&blockid={quote(block)}", b"", headers))
         self.copied += count

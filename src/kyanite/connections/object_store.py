@@ -14,7 +14,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, S3Store
 
-from kyanite.connections.azure_blocks import BlockWriter
+from kyanite.connections.azure_blocks import BlockWriter, is_proxied
 from kyanite.connections.linked_service import AccountAddress
 from kyanite.connections.object_files import PART_BYTES, ObjectSet, ObjectWriter, open_ranges
 from kyanite.errors import StorageError, UnsupportedError
@@ -105,7 +105,7 @@ class ObjectStoreConnection:
     def open_blocks(self, path: str) -> BlockWriter | None:
         """A writer into which the service can copy ranges of other blobs itself; None where there is no such thing."""
         _, inside = self._split(path)
-        if self._sign is None or not inside:
+        if self._sign is None or not inside or is_proxied(self._base_url):
             return None
         return BlockWriter(self.signed_url(path, "PUT"), self.url(path))
 

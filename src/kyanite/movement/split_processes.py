@@ -14,7 +14,8 @@ from kyanite.movement.split_writer import Checksum
 from kyanite.parquet import FileOpener, Source
 from kyanite.parquet.footer import descriptor_of
 from kyanite.storage import FileWriter
-from kyanite.storage.folders import FILE_MODE, path_of
+from kyanite.storage.failures import disk_errors
+from kyanite.storage.folders import path_of
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,17 @@ class StagedParts:
     """Opens parts in the folder where their set is staged; one of a name that is there already is replaced."""
 
     folder: str
+    mode: int
     checksum: str
 
     def __call__(self, name: str) -> StagedPart:
         """A part to be written; its `commit` completes it."""
         path = Path(self.folder, name)
-        path.unlink(missing_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return StagedPart(os.open(path, flags, FILE_MODE), path, Checksum(self.checksum))
+        with disk_errors(str(path)):
+            path.unlink(missing_ok=True)
+            descriptor = os.open(path, flags, self.mode)
+        return StagedPart(descriptor, path, Checksum(self.checksum))
 
 
 class StagedPart(FileWriter):
@@ -54,14 +58,17 @@ class StagedPart(FileWriter):
         syncing = threading.Thread(target=sync)
         syncing.start()
         try:
-            if self._taken.is_taken:
-                for piece in self.pieces():
-                    self._taken.update(piece)
-        finally:
-            syncing.join()
-        if trouble:
+            try:
+                if self._taken.is_taken:
+                    for piece in self.pieces():
+                        self._taken.update(piece)
+            finally:
+                syncing.join()
+            if trouble:
+                raise trouble[0]
+        except BaseException:
             self.abort()
-            raise trouble[0]
+            raise
         super().commit()
         self.checksum = self._taken.text
 
@@ -81,5 +88,5 @@ def local_sources(files: Sequence[InputFile]) -> list[Source] | None:
 
 def staged_parts(files: PartSet, checksum: str) -> StagedParts | None:
     """What processes open parts with; None when the set is not staged in a folder of this machine."""
-    folder = files.folder_path()
-    return StagedParts(folder, checksum) if folder is not None else None
+    staged = files.staged()
+    return StagedParts(*staged, checksum) if staged is not None else None

@@ -74,9 +74,10 @@ class PartSet:
         """A complete part, before it counts."""
         return self._files.open_read(name)
 
-    def folder_path(self) -> str | None:
-        """The folder of this machine where the parts are staged; None when there is none."""
-        return self._files.folder_path() if isinstance(self._files, FileSet) else None
+    def staged(self) -> tuple[str, int] | None:
+        """The folder of this machine where the parts are staged, and their permissions; None when there is none."""
+        folder = self._files.folder_path() if isinstance(self._files, FileSet) else None
+        return (folder, self._files.file_mode) if folder and isinstance(self._files, FileSet) else None
 
     def adopt(self, name: str) -> None:
         """A part that another process has written belongs to the set."""

@@ -150,10 +150,17 @@ class PartWriter:
                 synced.result()
             self._writer.commit()
         except BaseException:
+            if synced is not None:
+                synced.exception()  # the descriptor is in use until then
             self._writer.abort()
             raise
-        copied = isinstance(self._writer, BlockWriter) and self._writer.copied > 0
-        self._committed(f"etag:{self._writer.etag}" if copied else self._checksum.text)  # type: ignore[attr-defined]
+        self._committed(self._told())
+
+    def _told(self) -> str | None:
+        """The checksum, or the ETag when not all bytes came to this machine; None when the store gave none."""
+        if isinstance(self._writer, BlockWriter) and self._writer.copied:
+            return f"etag:{self._writer.etag}" if self._writer.etag and self._checksum.is_taken else None
+        return self._checksum.text
 
     def abort(self) -> None:
         """Drop the part."""
@@ -170,14 +177,16 @@ class UploadSet:
         self._connection = connection
         self._folder = folder
         self._open: list[Writer] = []
+        self._lock = threading.Lock()  # parts may be opened in several threads
 
     def open(self, name: str) -> Writer:
         """A file of the set."""
-        self._open = [writer for writer in self._open if not writer.closed]
         path = join(self._folder, name)
         blocks = getattr(self._connection, "open_blocks", None)
-        self._open.append((blocks(path) if blocks else None) or self._connection.open_write(path))
-        return self._open[-1]
+        opened: Writer = (blocks(path) if blocks else None) or self._connection.open_write(path)
+        with self._lock:
+            self._open = [*(writer for writer in self._open if not writer.closed), opened]
+        return opened
 
     def open_read(self, name: str) -> BinaryIO:
         """A complete file of the set."""

@@ -22,7 +22,7 @@ _V1 = re.compile(
 )
 # DataPageHeaderV2: values, nulls, rows, encoding, bytes of definition and repetition levels, is_compressed
 _V2 = re.compile(
-    rb"\x15\x06" + _FIELD + _FIELD + rb"(?:\x5c|" + _FIELD + rb"\x4c)" + _FIELD * 6 + rb"[\x11\x12]?", re.DOTALL
+    rb"\x15\x06" + _FIELD + _FIELD + rb"(?:\x5c|" + _FIELD + rb"\x4c)" + _FIELD * 6 + rb"([\x11\x12]?)", re.DOTALL
 )
 _STOP, _STATISTICS = 0, 0x1C
 _BINARIES = {1: 1, 2: 2, 5: 5, 6: 6}
@@ -65,10 +65,12 @@ def quick_page(data: bytes, offset: int, start: int, leaf: Leaf) -> Page | None:
             found = _V2.match(data, offset)
             if found is None:
                 return None
-            uncompressed, size, _, values, null_count, row_count, encoding, *_ = found.groups()
+            uncompressed, size, _, values, null_count, row_count, encoding, *_, flag = found.groups()
             count, nulls, rows = _signed(values), _signed(null_count), _signed(row_count)
             kind = DATA_PAGE_V2
             position = found.end()
+            if not flag and data[position] == _STATISTICS:  # that would be the flag's own field
+                return None
         code = _signed(encoding)
         if leaf.type not in CUT_ENCODINGS.get(code, ()):
             return None

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
+from kyanite.errors import StorageError
 from kyanite.parquet.checks import check_part
 from kyanite.parquet.footer import Footer
 from kyanite.parquet.inputs import Inputs
@@ -38,10 +42,10 @@ class Job:
     def is_portable(self) -> bool:
         """Whether processes can do it: its members can be pickled, and nothing has to be committed later."""
         try:
-            pickle.dumps(self)
+            data = pickle.dumps(self)
         except (pickle.PicklingError, AttributeError, TypeError):
             return False
-        return self.staged
+        return self.staged and b"__main__" not in data  # the processes do not know the script that runs
 
 
 def write_parts(
@@ -62,19 +66,43 @@ def write_parts(
         stack.callback(hands.close)
         if job.is_portable():
             pool: Executor = ProcessPoolExecutor(workers, get_context("spawn"), _start, (job,))
-            futures = [pool.submit(_write_here, part) for part in planned]
+            with _without_script():
+                futures = [pool.submit(_write_here, part) for part in planned]
         else:
             pool = ThreadPoolExecutor(workers)
             futures = [pool.submit(hands.write, part) for part in planned]
         try:
             for part in _results(futures, cancelled):
                 written(part)
-        except BaseException:
+        except BaseException as problem:
             pool.shutdown(wait=True, cancel_futures=True)
             hands.abort()
+            if isinstance(problem, BrokenProcessPool):
+                raise _ended() from problem
             raise
         pool.shutdown(wait=True)
         return [hands.open[part.name] for part in planned if part.name in hands.open]
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Processes started now do not run the script of this one, which may have no `if __name__ == "__main__"`."""
+    members = vars(sys.modules["__main__"])
+    kept: dict[str, object] = {name: members[name] for name in ("__file__", "__spec__") if name in members}
+    members.pop("__file__", None)
+    members["__spec__"] = None
+    try:
+        yield
+    finally:
+        members.update(kept)
+
+
+def _ended() -> StorageError:
+    return StorageError(
+        "A process that wrote parts was ended from outside; nothing was committed.",
+        cure="See whether memory ran out, and use fewer workers.",
+        code="ProcessEnded",
+    )
 
 
 def _results(futures: Sequence[Future[Part]], cancelled: Cancelled) -> Iterator[Part]:
@@ -150,9 +178,18 @@ _here: list[tuple[Job, Inputs]] = []
 
 
 def _start(job: Job) -> None:
-    """What a process of the pool keeps from part to part: footers and open files."""
+    """What a process of the pool keeps from part to part: footers and open files. It ends when its parent does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # 40 MB less than pyarrow's own allocator
     _here.append((job, Inputs(job.sources, dictionary_limit=job.dictionary_limit, folder=job.folder)))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)  # a parent that was killed closes no queue
 
 
 def _write_here(part: PlannedPart) -> Part:

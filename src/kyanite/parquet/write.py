@@ -69,7 +69,7 @@ class RangeCopier:
 
     def copy(self, file: BinaryIO, start: int, size: int, out: Sink, name: str) -> None:
         """Append bytes `start` .. `start + size` of the file to `out`; `DataError` when the file ends before."""
-        done = self._copy_in_store(file, start, size, out) or self._copy_in_system(file, start, size, out, name)
+        done = self._copy_in_store(file, start, size, out) or self._copy_in_system(file, start, size, out)
         start, size = start + done, size - done
         file.seek(start)
         readinto = getattr(file, "readinto", None)
@@ -101,7 +101,7 @@ class RangeCopier:
             self._step(count)
         return done
 
-    def _copy_in_system(self, file: BinaryIO, start: int, size: int, out: Sink, name: str) -> int:
+    def _copy_in_system(self, file: BinaryIO, start: int, size: int, out: Sink) -> int:
         """Bytes copied without passing through this process: all, or those before the system would not."""
         copy_from = getattr(out, "copy_from", None)
         descriptor = descriptor_of(file) if copy_from is not None and size >= SYSTEM_COPY_BYTES else None
@@ -110,10 +110,8 @@ class RangeCopier:
         done = 0
         while done < size:
             count = copy_from(descriptor, start + done, min(size - done, PIECE_BYTES))
-            if count < 0:
+            if count <= 0:  # some file systems say 0 for what they do not copy: reading tells whether it is the end
                 break
-            if count == 0:
-                raise DataError(f"The file ends {size - done} bytes before byte {start + size}.", where=name)
             done += count
             self._step(count)
         return done

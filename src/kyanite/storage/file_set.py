@@ -80,6 +80,11 @@ class FileSet:
         with self._failures(), self._staged() as folder:
             return path_of(folder)
 
+    @property
+    def file_mode(self) -> int:
+        """Permissions that its files get, before the umask."""
+        return self._place.file_mode
+
     def adopt(self, name: str) -> None:
         """A complete file that another process has put into the staged folder belongs to the set."""
         with self._failures(), self._staged() as folder:

@@ -85,7 +85,12 @@ class FileWriter(UncommittedFile):
         self.flush()
         for start in range(0, self._written, MAPPED_BYTES):
             length = min(MAPPED_BYTES, self._written - start)
-            with mmap.mmap(self._fd, length, prot=mmap.PROT_READ, offset=start) as mapped, memoryview(mapped) as view:
+            try:
+                mapped = mmap.mmap(self._fd, length, prot=mmap.PROT_READ, offset=start)
+            except (OSError, ValueError):  # no file system for maps, or fewer bytes than were written
+                yield memoryview(self._read(start, length))
+                continue
+            with mapped, memoryview(mapped) as view:
                 yield view
 
     def sync(self) -> None:
@@ -122,6 +127,15 @@ class FileWriter(UncommittedFile):
                 os.close(self._fd)
         finally:
             self._discard()
+
+    def _read(self, start: int, length: int) -> bytes:
+        try:
+            data = os.pread(self._fd, length, start)
+        except OSError as problem:
+            raise storage_error(problem, self._where) from problem
+        if len(data) < length:
+            raise StorageError("The file is shorter than what was written to it.", where=self._where)
+        return data
 
     def _check_open(self) -> None:
         if self.closed:

@@ -1,5 +1,6 @@
 """Page headers read quickly say the same as page headers read in full."""
 
+import functools
 import io
 import random
 from datetime import UTC, datetime
@@ -8,10 +9,17 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from kyanite.errors import DataError, LimitError
 from kyanite.parquet import Source
+from kyanite.parquet.codecs import NotCuttable
 from kyanite.parquet.footer import read_footer
-from kyanite.parquet.pages import HeaderReader, page_tables
+from kyanite.parquet.page_cut import check_cuttable
+from kyanite.parquet.page_header import quick_page
+from kyanite.parquet.pages import HeaderReader, _page, page_tables
+from kyanite.parquet.thrift import decode
 
 ROWS = 3_000
 
@@ -44,6 +52,62 @@ WAYS = {
     "index": {"write_page_index": True, "compression": "zstd"},
     "delta": {"use_dictionary": False, "column_encoding": {"wide": "DELTA_BINARY_PACKED", "text": "DELTA_BYTE_ARRAY"}},
 }
+
+
+@functools.cache
+def headers():
+    """(header's bytes, its column) of some pages of every kind."""
+    found = {}
+    for way in WAYS.values():
+        out = io.BytesIO()
+        pq.write_table(table(), out, data_page_size=2_000, write_batch_size=64, row_group_size=1_500, **way)
+        data = out.getvalue()
+        footer = read_footer(Source("f", lambda data=data: io.BytesIO(data), len(data)))
+        tables = page_tables(io.BytesIO(data), footer, footer.row_groups[0])
+        for page_table, leaf in zip(tables, footer.leaves, strict=True):
+            for page in page_table.pages[:2]:
+                found[data[page.start : page.start + page.header_size]] = leaf
+    return list(found.items())
+
+
+def full_page(data, leaf):
+    """The page as the full reader has it; None when there is none that is cut."""
+    try:
+        header, size = decode(data, 0)
+        page = _page(header, size, 100, leaf)
+        check_cuttable(header, leaf)
+    except (DataError, NotCuttable, LimitError):
+        return None
+    return page._replace(rows=page.values) if page.kind == 0 and not leaf.max_repetition else page
+
+
+EDITS = st.lists(
+    st.tuples(st.sampled_from(["set", "insert", "drop", "bit"]), st.integers(0, 120), st.integers(0, 255)), max_size=3
+)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 10**6), EDITS, st.integers(0, 30), st.binary(max_size=20))
+def test_headers_that_are_broken_are_read_alike_or_in_full(number, edits, cut, tail):
+    """What the quick reading takes, the full reading takes too, with the same result; the rest is left to it."""
+    original, leaf = headers()[number % len(headers())]
+    data = bytearray(original)
+    for how, place, value in edits:
+        place %= max(1, len(data))
+        if how == "insert":
+            data.insert(place, value)
+        elif data and how == "set":
+            data[place] = value
+        elif data and how == "bit":
+            data[place] ^= 1 << value % 8
+        elif data:
+            del data[place]
+    whole = bytes(data[: len(data) - cut] if cut > 20 else data) + tail
+    quick = quick_page(whole, 0, 100, leaf)
+    if not edits and cut <= 20:
+        assert quick is not None or leaf.path[0] == "when"
+    if quick is not None and quick.values >= 0:  # a page with fewer than no values is read in full, and refused
+        assert quick == full_page(whole, leaf)
 
 
 @pytest.mark.parametrize("way", WAYS)
