@@ -124,6 +124,15 @@ class ArmCall:
         """The body as an object, `{}` when there is none; ArmError `InvalidRequestContent` for anything else."""
         return read_body(self.content)
 
+    def part(self, name: str) -> dict[str, Json]:
+        """An object of the body, `{}` when it is not there or null; ArmError for anything else."""
+        value = self.json.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise ArmError(f"'{name}' is an object.", code="InvalidRequestContent", status=400, target=name)
+        return value
+
     def link(self, **query: str) -> str:
         """The address of this call with other query arguments: for `nextLink`."""
         from urllib.parse import quote, urlencode

@@ -43,9 +43,7 @@ def put(call: ArmCall) -> Response:
         check_account_name(name)
     except UserError as error:
         raise ArmError(str(error), code="AccountNameInvalid", status=400) from None
-    properties = call.json.get("properties") or {}
-    if not isinstance(properties, dict):
-        raise ArmError("properties is an object.", code="InvalidRequestContent", status=400, target="properties")
+    properties, told = call.part("properties"), _told(call)
     wanted = properties.get("isHnsEnabled") is True
     accounts = call.context.workspace.accounts
     known = accounts.get(name)
@@ -54,8 +52,8 @@ def put(call: ArmCall) -> Response:
             "isHnsEnabled of an account cannot be changed.", code="AccountPropertyCannotBeUpdated", status=409
         )
     account = known or accounts.create(name, hierarchical=wanted)
-    document = {key: call.json[key] for key in _KEPT if key in call.json} | {"properties": properties}
-    write_document(call.context.workspace, name, {**document, "resourceGroup": call.resource_group})
+    document = {**told, "properties": properties, "resourceGroup": call.resource_group}
+    write_document(call.context.workspace, name, document)
     return Response.json(account_json(call, account))
 
 
@@ -63,11 +61,8 @@ def put(call: ArmCall) -> Response:
 def patch(call: ArmCall) -> Response:
     """Change what was told of an account."""
     account = required(call)
-    document = read_document(call.context.workspace, account.name)
-    document |= {key: call.json[key] for key in _KEPT if key in call.json}
-    properties = call.json.get("properties")
-    if isinstance(properties, dict):
-        document["properties"] = {**document.get("properties", {}), **properties}
+    document = read_document(call.context.workspace, account.name) | _told(call)
+    document["properties"] = {**document.get("properties", {}), **call.part("properties")}
     write_document(call.context.workspace, account.name, document)
     return Response.json(account_json(call, account))
 
@@ -133,6 +128,15 @@ def check_name(call: ArmCall) -> Response:
         message = f"The storage account named {name} is already taken."
         return Response.json({"nameAvailable": False, "reason": "AlreadyExists", "message": message})
     return Response.json({"nameAvailable": True})
+
+
+def _told(call: ArmCall) -> dict[str, Json]:
+    """What the body tells of an account besides its properties."""
+    for name in ("location", "kind"):
+        if not isinstance(call.json.get(name, ""), str):
+            raise ArmError(f"'{name}' is a text.", code="InvalidRequestContent", status=400, target=name)
+    parts = {name: call.part(name) for name in ("tags", "sku", "identity")}
+    return {key: parts.get(key, call.json[key]) for key in _KEPT if key in call.json}
 
 
 def required(call: ArmCall) -> StorageAccount:

@@ -56,12 +56,10 @@ def get(call: ArmCall) -> Response:
 def put(call: ArmCall) -> Response:
     """Make a container (201); one that exists is answered as it is (200)."""
     account = required(call)
-    properties = call.json.get("properties") or {}
+    properties = call.part("properties")
     if str(properties.get("publicAccess", "None")).lower() != "none":
         raise ArmError("Public access is not supported.", code="PublicAccessNotPermitted", status=409)
-    metadata = properties.get("metadata") or {}
-    if not isinstance(metadata, dict) or not all(isinstance(each, str) for each in metadata.values()):
-        raise ArmError("metadata has texts for values.", code="InvalidRequestContent", status=400, target="metadata")
+    metadata = _metadata(properties) or {}
     try:
         made = containers.create(account.blobs, call.names["container"], metadata)
     except StorageError as error:
@@ -76,8 +74,8 @@ def patch(call: ArmCall) -> Response:
     """Replace the metadata."""
     account = required(call)
     container = _container(call, account)
-    metadata = (call.json.get("properties") or {}).get("metadata")
-    if isinstance(metadata, dict):
+    metadata = _metadata(call.part("properties"))
+    if metadata is not None:
         container = containers.change(account.blobs, container.name, lambda old: replace(old, metadata=metadata))
     return Response.json(_wire(call, account, container))
 
@@ -90,6 +88,15 @@ def delete(call: ArmCall) -> Response:
         return Response(204)
     containers.delete(account.blobs, call.names["container"])
     return Response(200)
+
+
+def _metadata(properties: dict[str, Json]) -> dict[str, str] | None:
+    metadata = properties.get("metadata")
+    if metadata is None:
+        return None
+    if not isinstance(metadata, dict) or not all(isinstance(each, str) for each in metadata.values()):
+        raise ArmError("metadata has texts for values.", code="InvalidRequestContent", status=400, target="metadata")
+    return metadata
 
 
 def _container(call: ArmCall, account: StorageAccount) -> Container:
