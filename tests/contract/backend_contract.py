@@ -50,6 +50,7 @@ class World:
     backend: str
     spec: Callable[..., PoolSpec]
     seconds: float = 60.0
+    patience: float = 20.0  # how long what still runs may take to end when the world does
     servers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -127,7 +128,7 @@ class World:
             for task in self.service.tasks("acct", job.id):
                 if task.state is not TaskState.COMPLETED:
                     self.service.terminate_task("acct", job.id, task.id)
-        end = time.monotonic() + 20
+        end = time.monotonic() + self.patience
         while self.database.query("SELECT 1 FROM batch_attempts WHERE ended_at IS NULL") and time.monotonic() < end:
             self.service.pump()
             time.sleep(0.02)

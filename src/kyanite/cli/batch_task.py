@@ -24,6 +24,7 @@ from kyanite.cli.batch_target import (
     time_cell,
     told,
 )
+from kyanite.cli.batch_task_name import TaskCommand
 from kyanite.cli.batch_wait import until
 from kyanite.cli.command import group, json_option
 from kyanite.cli.session import Session, pass_session, visible
@@ -41,7 +42,7 @@ STATES = ("active", "preparing", "running", "completed")
     short_help="List, show, create, stop and delete tasks; read their files and logs.",
     examples=[
         ("run a command and see what it printed", "kyanite batch task create myjob hello --wait -- echo hello"),
-        ("what a running task prints", "kyanite batch task logs myjob hello -f"),
+        ("what a running task prints", "kyanite batch task logs myjob/hello -f"),
         ("what failed", "kyanite batch task list myjob --failed"),
     ],
 )
@@ -95,7 +96,9 @@ def list_command(
     show_list(session, documents, columns, right=("exit code",), none=f"job {job_id} has no such tasks")
 
 
-@task.command("show", short_help="Show a task.", examples=[("", "kyanite batch task show myjob hello")])
+@task.command(
+    "show", cls=TaskCommand, short_help="Show a task.", examples=[("", "kyanite batch task show myjob/hello")]
+)
 @job_argument
 @task_argument
 @account_option
@@ -224,8 +227,9 @@ def _say_once(target: Target, added: Task, told_why: list[str]) -> None:
 
 @task.command(
     "wait",
+    cls=TaskCommand,
     short_help="Wait until a task is done.",
-    examples=[("with its output", "kyanite batch task wait myjob hello --timeout 60")],
+    examples=[("with its output", "kyanite batch task wait myjob/hello --timeout 60")],
 )
 @job_argument
 @task_argument
@@ -239,7 +243,9 @@ def wait_command(session: Session, job_id: str, task_id: str, timeout: float | N
     return wait_for_task(target, target.service.get_task(target.account, job_id, task_id), timeout)
 
 
-@task.command("terminate", short_help="Stop a task.", examples=[("", "kyanite batch task terminate myjob hello")])
+@task.command(
+    "terminate", cls=TaskCommand, short_help="Stop a task.", examples=[("", "kyanite batch task terminate myjob/hello")]
+)
 @job_argument
 @task_argument
 @account_option
@@ -255,7 +261,10 @@ def terminate(session: Session, job_id: str, task_id: str, account: str | None) 
 
 
 @task.command(
-    "reactivate", short_help="Run a failed task again.", examples=[("", "kyanite batch task reactivate myjob hello")]
+    "reactivate",
+    cls=TaskCommand,
+    short_help="Run a failed task again.",
+    examples=[("", "kyanite batch task reactivate myjob/hello")],
 )
 @job_argument
 @task_argument
@@ -270,7 +279,9 @@ def reactivate(session: Session, job_id: str, task_id: str, account: str | None)
     told(session, document, f"task {document['id']}: {document['state']}")
 
 
-@task.command("delete", short_help="Delete a task.", examples=[("", "kyanite batch task delete myjob hello")])
+@task.command(
+    "delete", cls=TaskCommand, short_help="Delete a task.", examples=[("", "kyanite batch task delete myjob/hello")]
+)
 @job_argument
 @task_argument
 @account_option
@@ -293,11 +304,12 @@ def _tail(target: Target, job_id: str, task_id: str, name: str) -> Tail:
 
 @task.command(
     "logs",
+    cls=TaskCommand,
     short_help="Print what a task wrote.",
     examples=[
-        ("its output", "kyanite batch task logs myjob hello"),
-        ("while it runs", "kyanite batch task logs myjob hello -f"),
-        ("what it complained about", "kyanite batch task logs myjob hello --stderr"),
+        ("its output", "kyanite batch task logs myjob/hello"),
+        ("while it runs", "kyanite batch task logs myjob/hello -f"),
+        ("what it complained about", "kyanite batch task logs myjob/hello --stderr"),
     ],
 )
 @job_argument
@@ -333,8 +345,9 @@ def logs(session: Session, job_id: str, task_id: str, stderr: bool, follow: bool
 
 @task.command(
     "files",
+    cls=TaskCommand,
     short_help="List the files of a task.",
-    examples=[("all, with those in folders", "kyanite batch task files myjob hello -r")],
+    examples=[("all, with those in folders", "kyanite batch task files myjob/hello -r")],
 )
 @job_argument
 @task_argument
@@ -351,10 +364,11 @@ def files(session: Session, job_id: str, task_id: str, recursive: bool, account:
 
 @task.command(
     "get",
+    cls=TaskCommand,
     short_help="Print or save a file of a task.",
     examples=[
-        ("save a result", "kyanite batch task get myjob hello wd/result.parquet -o result.parquet"),
-        ("its first 100 bytes", "kyanite batch task get myjob hello stdout.txt --range 0-99"),
+        ("save a result", "kyanite batch task get myjob/hello wd/result.parquet -o result.parquet"),
+        ("its first 100 bytes", "kyanite batch task get myjob/hello stdout.txt --range 0-99"),
     ],
 )
 @job_argument

@@ -30,6 +30,7 @@ THREADS = 32  # for calls that wait for the disk or the database
 KEEP_ALIVE_SECONDS = 75
 HANDSHAKE_SECONDS = 15
 STOP_SECONDS = 5  # for answers in progress
+_GOODBYE_SECONDS = 0.3  # a TLS client may answer a close; one that keeps its connection for later does not
 _STOP_LOOK_SECONDS = 0.02
 _BACKLOG = 1024
 
@@ -202,7 +203,10 @@ async def _drain(state: ServerState) -> None:
         connection.shutdown()
     with suppress(TimeoutError):
         async with asyncio.timeout(STOP_SECONDS):
-            while state.connections or state.tasks:
+            while state.tasks or any(each.transport.get_write_buffer_size() for each in state.connections):
+                await asyncio.sleep(_STOP_LOOK_SECONDS)
+        async with asyncio.timeout(_GOODBYE_SECONDS):
+            while state.connections:
                 await asyncio.sleep(_STOP_LOOK_SECONDS)
     if state.tasks:
         _LOG.warning("%d requests were cut off by the stop", len(state.tasks))

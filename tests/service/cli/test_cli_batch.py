@@ -131,6 +131,19 @@ def test_the_command_line_is_checked(batch: Batch) -> None:
 # ---- tasks
 
 
+def test_job_and_task_may_be_one_word(batch: Batch) -> None:
+    assert batch("task", "create", "job", "oneword", "--wait", "--", "echo", "hello").code == 0
+    two, one = batch("task", "show", "job", "oneword"), batch("task", "show", "job/oneword")
+    assert (one.code, one.out) == (0, two.out)
+    assert batch("task", "logs", "--account", "acct", "job/oneword").out == "hello\n"
+    assert batch("task", "get", "job/oneword", "wd/../stdout.txt").code == 1
+    assert batch("task", "get", "job/oneword", "stdout.txt", "--range", "1-2").out == "el"
+    assert "Usage: kyanite batch task get [OPTIONS] JOB/TASK PATH" in batch("task", "get", "--help").out
+    assert batch("task", "show", "job").code == 2
+    assert batch("task", "delete", "job/oneword").code == 0
+    assert batch("task", "show", "job/oneword").code == 1
+
+
 def test_a_task_runs_and_its_output_is_printed(batch: Batch) -> None:
     done = batch(
         "task",
