@@ -231,7 +231,10 @@ def _refusal(problem: Exception, text: str, status: int, code: str) -> tuple[str
 
 
 def _entry(meta: Any) -> Entry:
-    return Entry(meta["path"], meta["size"], meta["last_modified"], etag=meta["e_tag"])
+    etag = meta["e_tag"]
+    if etag and not etag.endswith('"'):
+        etag = f'"{etag}"'  # Azure's listings leave the quotes out that its headers have
+    return Entry(meta["path"], meta["size"], meta["last_modified"], etag=etag)
 
 
 def open_azure(address: AccountAddress, *, kind: str, given_in: str) -> ObjectStoreConnection:
