@@ -7,7 +7,7 @@ import random
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +21,9 @@ from management_kit import Front
 from test_management_fuzz import content as factory_content
 from test_management_fuzz import mutated, value
 
+from kyanite.definitions.arm import Environment
+from kyanite.errors import KyaniteError
+from kyanite.runtime.deploy import understand
 from kyanite.runtime.workspace import open_workspace
 from kyanite.server.management.providers import load_providers
 
@@ -146,6 +149,21 @@ def requests(seed: int, count: int) -> Iterator[tuple[str, str, bytes]]:
         path = re.sub(r"\{\w+\}", lambda _: quote(rng.choice(NAMES), safe="%"), route.template)
         query = quote(rng.choice(QUERIES), safe="=$")
         yield route.method, f"{path}?{query}" if query else path, content(rng, route.template)
+
+
+@pytest.mark.parametrize(("seed", "count"), [(1, 1_000), pytest.param(2, 50_000, marks=pytest.mark.slow)])
+def test_any_change_of_a_template_is_understood_or_refused(seed: int, count: int) -> None:
+    rng = random.Random(seed)
+    environment = Environment(list_keys=lambda kind, name, version: ["one", "two"], exists=lambda kind, name: True)
+    understood = 0
+    for _ in range(count):
+        template = TEMPLATE
+        for _ in range(rng.randrange(1, 5)):
+            template = changed(rng, template)
+        with suppress(KyaniteError):
+            understand(template, {}, environment)
+            understood += 1
+    assert understood > count // 20
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])

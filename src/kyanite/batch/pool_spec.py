@@ -7,6 +7,7 @@ from typing import Any
 
 from kyanite.batch.documents import read_pool
 from kyanite.batch.model import PoolSpec
+from kyanite.batch.reading import part
 
 # ARM's name -> the Batch service's; every other property has one name in both
 _RENAMED = {"applicationPackages": "applicationPackageReferences"}
@@ -28,8 +29,8 @@ def rest_from_arm(pool_id: str, properties: Mapping[str, Any]) -> dict[str, Any]
     """The Batch service's document of a pool that ARM describes."""
     body = {_RENAMED.get(name, name): value for name, value in properties.items() if name not in _MOVED}
     body = {"id": pool_id, "vmSize": "local", **body}
-    scale = properties.get("scaleSettings") or {}
-    auto, fixed = scale.get("autoScale"), scale.get("fixedScale") or {}
+    scale = part(properties, "scaleSettings")
+    auto, fixed = part(scale, "autoScale"), part(scale, "fixedScale")
     if auto:
         body["enableAutoScale"] = True
         body["autoScaleFormula"] = auto.get("formula")
@@ -40,8 +41,8 @@ def rest_from_arm(pool_id: str, properties: Mapping[str, Any]) -> dict[str, Any]
         body["targetLowPriorityNodes"] = fixed.get("targetLowPriorityNodes") or 0
         if fixed.get("resizeTimeout") is not None:
             body["resizeTimeout"] = fixed["resizeTimeout"]
-    machine = (properties.get("deploymentConfiguration") or {}).get("virtualMachineConfiguration")
-    if machine is not None:
+    machine = part(part(properties, "deploymentConfiguration"), "virtualMachineConfiguration")
+    if machine:
         body["virtualMachineConfiguration"] = {_MACHINE.get(name, name): value for name, value in machine.items()}
     if properties.get("interNodeCommunication") is not None:
         body["enableInterNodeCommunication"] = str(properties["interNodeCommunication"]).lower() == "enabled"

@@ -206,6 +206,8 @@ class Scope:
     def repeat(self, loop: dict[str, Json], path: str) -> list[Json]:
         """The array that a property or variable copy loop makes."""
         count = self.count(loop, path)
+        if "input" not in loop:
+            raise TemplateError("The copy loop has no input.", where=path, cure='Write "input".')
         return [self.inside(str(loop["name"]), i).value(loop["input"], join(path, "input")) for i in range(count)]
 
     def count(self, loop: dict[str, Json], path: str) -> int:
