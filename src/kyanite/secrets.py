@@ -76,6 +76,10 @@ class Vault:
         entry = self._load().entries.get(name)
         return entry["value"] if entry else None
 
+    def revision(self) -> object:
+        """Another object as soon as any secret is another, found out by one look at the file."""
+        return self._load()
+
     def put(self, name: str, value: str) -> bool:
         """Keep a value under a name; it is sealed and masked from now on. False when too short to be one."""
         if len(value) < SECRET_MINIMUM_CHARACTERS:
@@ -150,7 +154,7 @@ class Vault:
         if self._path is None:
             return self._known
         try:
-            status = self._path.stat()
+            status = os.stat(self._path)  # noqa: PTH116 - on every request
         except FileNotFoundError:
             return self._known
         except OSError as error:

@@ -58,14 +58,14 @@ class Application:
         except ClientGone:
             return
         self._context.observe(request, response)
-        is_gone = scope.get("state", {}).get(IS_GONE, lambda: False)
+        is_gone = scope.get("state", {}).get(IS_GONE, _never)
         await send_response(send, response, head=request.method == "HEAD", is_gone=is_gone)
 
     async def _answer(self, request: Request) -> Response:
         request.service = place(request)
         service = self._service(request.service)
         try:
-            check(request, lambda host: azure_suffix(host) is not None)
+            check(request, _is_azure)
             return await service.handle(request)
         except ClientGone:
             raise
@@ -79,6 +79,14 @@ class Application:
         if name not in self._services:
             self._services[name] = load(self._names[name])(self._context)
         return self._services[name]
+
+
+def _is_azure(host: str) -> bool:
+    return azure_suffix(host) is not None
+
+
+def _never() -> bool:
+    return False
 
 
 def load(reference: str) -> Callable[[ServerContext], Service]:

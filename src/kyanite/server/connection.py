@@ -29,6 +29,7 @@ class Connection(HttpToolsProtocol):
         self._progress = (0, 0)  # bytes received and, while the client does not read, bytes that wait for it
         self._received = 0
         self._is_lost = False
+        self._in_head = False  # a request has begun whose head has not ended
         self._is_ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -52,19 +53,20 @@ class Connection(HttpToolsProtocol):
             return
         timer = self._head_timer
         super().data_received(data)
+        if self._in_head and self._head_timer is None:
+            self._await_head()
         # a head that begins within a piece counts from the next piece on: what stands before it is no part of it
-        if timer is not None and timer is self._head_timer:
+        elif timer is not None and timer is self._head_timer:
             self._head_bytes += len(data)
             if self._head_bytes > REQUEST_HEAD_BYTES:
                 self._end(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        """A request begins: its head may take so long and be so large."""
+        """A request begins; if its head does not end in the same piece, it may take so long and be so large."""
         super().on_message_begin()
         # a transport that closes takes everything at once: who asked `_is_lost` only would never wait again
-        self.scope["state"][IS_GONE] = lambda: self._is_lost or self.transport.is_closing()
-        if self._head_timer is None:
-            self._await_head()
+        self.scope["state"][IS_GONE] = self._is_gone
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         """The head is there."""
@@ -75,7 +77,11 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(REQUEST_HEAD_SECONDS, self._end, _TOO_SLOW)
 
+    def _is_gone(self) -> bool:
+        return self._is_lost or self.transport.is_closing()
+
     def _head_over(self) -> None:
+        self._in_head = False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

@@ -7,8 +7,9 @@ still percent-encoded path, and what it asks for stands in `comp=`, `restype=`, 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from time import perf_counter
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -124,7 +125,7 @@ class Response:
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | bytearray | AsyncIterator[bytes] = b""
+    body: bytes | bytearray | AsyncIterator[bytes | bytearray] = b""
 
     @staticmethod
     def json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -156,8 +157,8 @@ def read_request(scope: Scope, receive: Receive) -> Request:
     """The request of an ASGI scope."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
-        key = name.decode("latin-1")
-        text = value.decode("latin-1")
+        key = str(name, "latin-1")
+        text = str(value, "latin-1")
         headers[key] = f"{headers[key]},{text}" if key in headers else text
     host, port = split_host(headers.get("host", ""))
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -175,6 +176,7 @@ def read_request(scope: Scope, receive: Receive) -> Request:
     )
 
 
+@lru_cache(maxsize=256)
 def split_host(text: str) -> tuple[str, int | None]:
     """A Host header as (lower-case name without brackets, port or None)."""
     text = text.strip().lower()
@@ -197,7 +199,8 @@ async def send_response(
     whole = body if isinstance(body, bytes | bytearray) else None
     if whole is not None and "content-length" not in headers and response.status not in (204, 304):
         headers["content-length"] = str(len(whole))
-    await send({"type": "http.response.start", "status": response.status, "headers": _encoded(headers.items())})
+    encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
     if not isinstance(body, bytes | bytearray):
         try:
             async for piece in body if not head else _nothing():
@@ -213,7 +216,3 @@ async def send_response(
 async def _nothing() -> AsyncIterator[bytes]:
     return
     yield b""
-
-
-def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]

@@ -24,19 +24,20 @@ class Metrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: Counter[Labels] = Counter()
+        self._requests: Counter[tuple[str, str, int]] = Counter()
         self._buckets: dict[str, list[int]] = {}
         self._seconds: dict[str, float] = {}
 
     def observe(self, request: Request, response: Response) -> None:
         """Count an answer; its time is that until it began."""
         seconds = time.perf_counter() - request.begun
-        labels = (("service", request.service), ("method", request.method), ("status", str(response.status)))
+        service = request.service
         with self._lock:
-            self._requests[labels] += 1
-            counts = self._buckets.setdefault(request.service, [0] * (len(BUCKETS) + 1))
-            counts[bisect_left(BUCKETS, seconds)] += 1
-            self._seconds[request.service] = self._seconds.get(request.service, 0.0) + seconds
+            self._requests[service, request.method, response.status] += 1
+            if service not in self._buckets:
+                self._buckets[service], self._seconds[service] = [0] * (len(BUCKETS) + 1), 0.0
+            self._buckets[service][bisect_left(BUCKETS, seconds)] += 1
+            self._seconds[service] += seconds
 
     def text(self, database: Database) -> str:
         """Everything; reads the database."""
@@ -44,10 +45,14 @@ class Metrics:
 
     def _of_requests(self) -> Iterator[str]:
         with self._lock:
-            requests = dict(self._requests)
+            requests = sorted(self._requests.items())
             buckets = {service: list(counts) for service, counts in self._buckets.items()}
             seconds = dict(self._seconds)
-        yield from _family("requests_total", "counter", "Requests answered.", sorted(requests.items()))
+        rows = [
+            ((("service", service), ("method", method), ("status", str(status))), count)
+            for (service, method, status), count in requests
+        ]
+        yield from _family("requests_total", "counter", "Requests answered.", rows)
         yield from _head("request_seconds", "histogram", "Time until an answer began.")
         for service, counts in sorted(buckets.items()):
             total = 0

@@ -10,6 +10,8 @@ http://127.0.0.1:PORT/healthz, /metrics          status
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from kyanite.server.http import Request
 
 # end of a host name -> (service, whether the account stands before it)
@@ -71,6 +73,7 @@ def place(request: Request) -> str:
     return service
 
 
+@lru_cache(maxsize=256)
 def azure_suffix(host: str) -> str | None:
     """Which of HOSTS a host name ends with, or None."""
     for suffix, (_, has_account) in HOSTS.items():

@@ -86,6 +86,7 @@ class StorageAccount:
         self.folder = folder
         self._vault = vault
         self._swept = False
+        self._keys: tuple[object, tuple[str, str]] | None = None
         try:
             metadata = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
             self.hierarchical: bool = metadata["hierarchical"]
@@ -107,8 +108,11 @@ class StorageAccount:
     @property
     def keys(self) -> tuple[str, str]:
         """key1 and key2, base64 text; made when the vault has none."""
-        key1, key2 = (self._vault.get_or_create(f"storage/{self.name}/{which}") for which in ("key1", "key2"))
-        return key1, key2
+        revision = self._vault.revision()
+        if self._keys is None or self._keys[0] is not revision:
+            key1, key2 = (self._vault.get_or_create(f"storage/{self.name}/{which}") for which in ("key1", "key2"))
+            self._keys = revision, (key1, key2)
+        return self._keys[1]
 
     def check_key(self, key: str) -> bool:
         """Whether the key is one of the account's two, in constant time."""

@@ -39,6 +39,7 @@ class BlobStore:
     ) -> None:
         self.account = account
         self.folder = folder
+        self.root = str(folder)
         self.hierarchical = hierarchical
         self.clock = clock
 
@@ -60,7 +61,7 @@ class BlobStore:
 
     def records(self, container: str) -> Records:
         """Where the container's properties are."""
-        return Records(self.folder, container)
+        return Records(self.root, container)
 
     # ---- reading
 
@@ -395,7 +396,7 @@ class BlobStore:
     def require_container(self, container: str) -> None:
         """`ContainerNotFound` unless it is there."""
         try:
-            status = os.stat(f"{self.folder}/{check_container_name(container)}", follow_symlinks=False)
+            status = os.stat(f"{self.root}/{check_container_name(container)}", follow_symlinks=False)
         except FileNotFoundError:
             status = None
         if status is None or not stat.S_ISDIR(status.st_mode):
@@ -446,7 +447,7 @@ class BlobStore:
         return self._open(container, parts, create=True)
 
     def _open(self, container: str, parts: tuple[str, ...], *, create: bool = False) -> int:
-        return open_below(f"{self.folder}/{check_container_name(container)}", parts, create=create)
+        return open_below(f"{self.root}/{check_container_name(container)}", parts, create=create)
 
     def _make_room(self, container: str, parts: tuple[str, ...]) -> None:
         """Store a blob whose name a folder needs under its escaped name."""

@@ -62,10 +62,10 @@ def announced(
 
     `since_ns` is when the first of the blobs was begun, if the step does not touch each of them.
     """
-    folder = account / _FOLDER
-    if not folder.is_dir():
+    if not os.access(f"{account}/{_FOLDER}", os.F_OK):
         yield
         return
+    folder = account / _FOLDER
     now = time.time_ns()
     intent = folder / f"{now:020}-{secrets.token_hex(4)}{_INTENT}"
     note = {"kind": kind, "container": container, "paths": list(paths), "since": since_ns or now}

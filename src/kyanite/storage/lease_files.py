@@ -20,6 +20,8 @@ class LeaseFiles:
 
     def read(self, path: str) -> Lease | None:
         """The lease of a name, in whatever state, or None."""
+        if not os.access(self._folder, os.F_OK):  # most containers never had one
+            return None
         try:
             with open(self._file(path), "rb") as file:
                 raw = json.loads(file.read())

@@ -16,7 +16,7 @@ _STRIPES = 256
 def locked(account: Path, container: str, path: str) -> Iterator[None]:
     """Nobody else changes this name meanwhile; a few other names share its lock. Never nest two of them."""
     stripe = zlib.crc32(f"{container}/{path}".encode("utf-8", "surrogatepass")) % _STRIPES
-    name = str(account / ".locks" / f"{stripe:02x}")
+    name = f"{account}/.locks/{stripe:02x}"
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         fd = os.open(name, flags, 0o600)

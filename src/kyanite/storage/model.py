@@ -11,6 +11,7 @@ from kyanite.limits import PATH_CHARACTERS, PATH_PART_BYTES, PATH_PARTS
 
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}\Z")
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9])+\Z")
+_NOT_IN_PATHS = re.compile("[\\\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # names that the server's other services have in paths: /NAME/... would not be this account
 RESERVED_NAMES = frozenset(
     [
@@ -97,14 +98,14 @@ def normalise(path: str) -> str:
     Leading, trailing and doubled slashes and `.` parts collapse. UserError for `..`, backslashes, control characters
     and text that is not valid Unicode; LimitError for what is too long.
     """
-    for character in path:
-        if character == "\\" or character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff":
-            raise UserError(
-                f"The path `{printable(path)}` holds the character U+{ord(character):04X}, which no blob name may.",
-                cure="Use `/` between folders and no control characters.",
-                code="InvalidUri",
-            )
-    parts = [part for part in path.split("/") if part not in ("", ".")]
+    wrong = _NOT_IN_PATHS.search(path)
+    if wrong is not None:
+        raise UserError(
+            f"The path `{printable(path)}` holds the character U+{ord(wrong[0]):04X}, which no blob name may.",
+            cure="Use `/` between folders and no control characters.",
+            code="InvalidUri",
+        )
+    parts = [part for part in path.split("/") if part and part != "."]
     if ".." in parts:
         raise UserError(f"The path `{printable(path)}` steps out of its folder with `..`.", code="InvalidUri")
     _check_lengths(path, parts)
@@ -117,7 +118,7 @@ def _check_lengths(path: str, parts: list[str]) -> None:
             f"The path `{printable(path)}` is longer than {PATH_CHARACTERS} characters or {PATH_PARTS} parts.",
             code="OutOfRangeInput",
         )
-    if any(len(part.encode()) > PATH_PART_BYTES for part in parts):
+    if len(path) > PATH_PART_BYTES // 4 and any(len(part.encode()) > PATH_PART_BYTES for part in parts):
         raise LimitError(
             f"A part of the path `{printable(path)}` is longer than {PATH_PART_BYTES} bytes.",
             cure="File systems store no longer names; shorten it.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,8 @@ class Staged(Beside):
             self.fd = -1
         if not self.moved:
             self.moved = True
-            Path(self.path).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
 
     def __enter__(self) -> Staged:
         return self

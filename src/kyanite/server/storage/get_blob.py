@@ -110,7 +110,7 @@ def describe(call: Call, blob: Blob) -> dict[str, str]:
 
 def shown_metadata(blob: Blob) -> dict[str, str]:
     """The metadata as given; a folder's says that it is one."""
-    return {**blob.properties.metadata, "hdi_isfolder": "true"} if blob.is_folder else dict(blob.properties.metadata)
+    return {**blob.properties.metadata, "hdi_isfolder": "true"} if blob.is_folder else {**blob.properties.metadata}
 
 
 def _more(call: Call, blob: Blob) -> dict[str, str]:
@@ -165,19 +165,19 @@ def _add_range_md5(call: Call, response: Response) -> None:
     response.headers["content-md5"] = base64.b64encode(digest.digest()).decode()
 
 
-async def read(fd: int, first: int, length: int) -> bytes:
+async def read(fd: int, first: int, length: int) -> bytes | bytearray:
     """Bytes of an open file, from memory or else from the disk in a thread."""
     if _NOW:
         buffer = bytearray(length)
         try:
             if os.preadv(fd, [buffer], first, _NOW) == length:
-                return bytes(buffer)
+                return buffer
         except OSError:
             pass  # not in memory, or a file system without that question
     return await asyncio.to_thread(os.pread, fd, length, first)
 
 
-async def _pieces(fd: int, first: int, length: int) -> AsyncIterator[bytes]:
+async def _pieces(fd: int, first: int, length: int) -> AsyncIterator[bytes | bytearray]:
     try:
         end = first + length
         while first < end:

@@ -23,6 +23,7 @@ _OVERRIDES = {
 }
 _RESOURCES = frozenset({"b", "bs", "bv", "c", "d"})
 _SERVICES = frozenset("bfqt")
+_ONCE = frozenset({"se", "si", "sig", "sip", "sp", "spr", "sr", "srt", "ss", "st", "sv"})
 _FORMATS = ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -71,7 +72,10 @@ def read_sas(query: Query) -> Sas | None:
         return None
     values: dict[str, str] = {}
     for name, value in query.pairs:
-        values.setdefault(name.lower(), value)
+        key = name.lower()
+        if key in values and key in _ONCE:
+            raise malformed(f"{key} is given twice")
+        values.setdefault(key, value)
     sas = Sas(values)
     if not sas["sv"]:
         raise malformed("sv is mandatory. Cannot be empty")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -59,7 +60,8 @@ class StorageService:
     def finish(self, request: Request, response: Response) -> Response:
         """The headers that every answer has."""
         headers = response.headers
-        headers.setdefault("x-ms-request-id", str(uuid.uuid4()))
+        if "x-ms-request-id" not in headers:
+            headers["x-ms-request-id"] = new_id()
         headers["x-ms-version"] = request.headers.get("x-ms-version", VERSION)
         given = request.headers.get("x-ms-client-request-id")
         if given is not None and len(given) <= 1024:
@@ -73,7 +75,7 @@ class StorageService:
     def account(self, name: str) -> StorageAccount:
         """The account of this name. AccessRefused when there is none, so that names are not told to anybody."""
         found = self._accounts.get(name)
-        if found is None or not os.path.isdir(found.folder):  # noqa: PTH112 - on every request
+        if found is None or not os.access(found.blobs.root, os.F_OK):
             fresh = self.context.workspace.accounts.get(name)
             if fresh is None:
                 self._accounts.pop(name, None)
@@ -117,6 +119,14 @@ def tidy(account: StorageAccount) -> None:
 
 
 PREFLIGHT = "cors"
+_IDS = itertools.count()
+_ID_PREFIX = str(uuid.uuid4())[:24]
+
+
+def new_id() -> str:
+    """A GUID for an answer: its beginning is this process's, its end counts."""
+    return f"{_ID_PREFIX}{next(_IDS):012x}"
+
 
 # what no operation here does, by header or query, told by its name instead of being overlooked
 _REFUSED_HEADERS = {
@@ -137,10 +147,12 @@ def refuse_unsupported(operation: Operation, call: Call) -> None:
     """StorageError that names the operation or feature that is asked for and not here."""
     if operation.refused:
         raise StorageError(f"{operation.name} is not supported: {operation.refused}.", code="NotImplemented")
-    for name, feature in _REFUSED_HEADERS.items():
-        if name in call.request.headers and call.request.headers[name].lower() not in ("", "false"):
-            raise StorageError(f"The header {name} is not supported: no {feature}.", code="UnsupportedHeader")
-    for name, feature in _REFUSED_QUERY.items():
+    headers = call.request.headers
+    for name in _REFUSED_HEADERS.keys() & headers.keys():
+        if headers[name].lower() not in ("", "false"):
+            message = f"The header {name} is not supported: no {_REFUSED_HEADERS[name]}."
+            raise StorageError(message, code="UnsupportedHeader")
+    for name, feature in _REFUSED_QUERY.items() if call.request.query.pairs else ():
         if call.option(name):
             message = f"The query parameter {name} is not supported: no {feature}."
             raise StorageError(message, code="UnsupportedQueryParameter")
@@ -158,7 +170,7 @@ def policies(account: StorageAccount, container: str) -> Mapping[str, AccessPoli
 def failure(request: Request, error: Exception) -> Response:
     """The Blob service's error body; nothing of an unexpected error is told."""
     code, message, status = "InternalError", "The server encountered an internal error.", 500
-    headers = {"x-ms-request-id": str(uuid.uuid4())}
+    headers = {"x-ms-request-id": new_id()}
     if isinstance(error, KyaniteError):
         code, message = error.error_code, error.message if not error.cure else f"{error.message} {error.cure}"
         status = status_of(code, error.status)

@@ -9,7 +9,7 @@ import base64
 import binascii
 import functools
 import hmac
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -62,8 +62,7 @@ def is_signed(text: str, signature: str, keys: Iterable[str]) -> bool:
     except (ValueError, binascii.Error):
         return False
     data = text.encode("utf-8", "surrogatepass")
-    matches = [hmac.compare_digest(given, _mac(key, data)) for key in keys]
-    return any(matches)
+    return any(hmac.compare_digest(given, _mac(key, data)) for key in keys)
 
 
 def sign(text: str, key: str) -> str:
@@ -77,19 +76,21 @@ def strings_to_sign(request: Request, *, lite: bool = False) -> Iterator[str]:
     Clients sort headers in two ways where a name holds `-` or `_` inside. For an account in the path, most put its
     name before the whole path, as the official emulator expects it, and some leave it as it is.
     """
-    names = sorted(name for name in request.headers if name.startswith("x-ms-"))
-    orders = [names]
-    if (as_words := sorted(names, key=_as_words)) != names:
-        orders.append(as_words)
+    headers = request.headers
+    names = sorted([name for name in headers if name.startswith("x-ms-")])
     first = _first_lines(request, lite)
     paths = [f"/{request.account}{request.raw_path}"]
     if not request.host_style:
         paths.append(request.raw_path)
     for path in paths:
         resource = _lite_resource(request, path) if lite else path + _canonical_query(request)
-        for order in orders:
-            headers = "".join([f"{name}:{request.headers[name]}\n" for name in order])
-            yield f"{first}\n{headers}{resource}"
+        yield f"{first}\n{_lines(headers, names)}{resource}"
+        if (as_words := sorted(names, key=_as_words)) != names:
+            yield f"{first}\n{_lines(headers, as_words)}{resource}"
+
+
+def _lines(headers: Mapping[str, str], names: Iterable[str]) -> str:
+    return "".join([f"{name}:{headers[name]}\n" for name in names])
 
 
 def _first_lines(request: Request, lite: bool) -> str:
@@ -102,7 +103,7 @@ def _first_lines(request: Request, lite: bool) -> str:
         length = ""
     values = [headers.get(name, "") for name in _SIGNED_HEADERS]
     values[_LENGTH], values[_DATE] = length, date
-    return "\n".join((request.method, *values))
+    return "\n".join([request.method, *values])
 
 
 def _canonical_query(request: Request) -> str:
@@ -119,15 +120,18 @@ def _lite_resource(request: Request, path: str) -> str:
 
 
 def _check_date(request: Request, now: datetime) -> None:
-    text = request.headers.get("x-ms-date") or request.headers.get("date", "")
     try:
-        given = parsedate_to_datetime(text)
-        given = given if given.tzinfo else given.replace(tzinfo=UTC)
-        late = abs(given - now)
+        late = abs(_read_date(request.headers.get("x-ms-date") or request.headers.get("date", "")) - now)
     except (ValueError, TypeError, OverflowError):
         raise AccessRefused("AuthenticationFailed", "The Date header in the request is missing or no date.") from None
     if late > CLOCK_SKEW:
         raise AccessRefused("AuthenticationFailed", "The Date header in the request is incorrect: too far from now.")
+
+
+@functools.lru_cache(maxsize=64)
+def _read_date(text: str) -> datetime:
+    given = parsedate_to_datetime(text)
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def _as_words(name: str) -> tuple[str, str]:
