@@ -11,6 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kyanite.limits import CONNECTION_IDLE_SECONDS, REQUEST_HEAD_BYTES, REQUEST_HEAD_SECONDS
+from kyanite.server.joined import JoinedTransport
 
 IS_GONE = "kyanite.isGone"  # in a scope's state: a function that says whether the client has hung up
 _LINGER_SECONDS = 1.0
@@ -34,7 +35,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to count and to wait."""
-        super().connection_made(transport)
+        super().connection_made(JoinedTransport(transport, self.loop))  # type: ignore[arg-type]
         self._await_head()
         self._idle_timer = self.loop.call_later(CONNECTION_IDLE_SECONDS, self._look)
 
