@@ -473,3 +473,21 @@ def test_limits_are_configuration(batch, monkeypatch):
     monkeypatch.setattr(limits, "TASKS_PER_REQUEST", 1)
     with pytest.raises(BatchError):
         batch.service.add_tasks("acct", "j", [{}, {}])
+
+
+def test_what_is_missing_of_a_range_is_named(batch):
+    batch.job("plain", usesTaskDependencies=True)
+    for name in ("1", "02", "3"):
+        batch.task(name, job="plain", command="exit 5" if name == "02" else "exit 0")
+    batch.task("4", "hang", job="plain")
+    batch.task("all", job="plain", dependsOn=needs(ranges=[(1, 20)]))
+    batch.turn()
+    reasons = [(each.code, each.message, each.hopeless) for each in batch.service.explain("acct", "plain", "all")]
+    assert reasons == [
+        ("DependencyBlocked", "The task depends on '02', which failed and blocks it.", True),
+        ("DependencyWaiting", "The task depends on '4', which is running.", False),
+        ("DependencyMissing", "The task depends on '5', which is not in the job.", False),
+        ("DependencyMissing", "The task depends on '6', which is not in the job.", False),
+        ("DependencyMissing", "The task depends on '7', which is not in the job.", False),
+        ("DependencyWaiting", "The task waits for 13 more tasks of its taskIdRanges to succeed.", False),
+    ]

@@ -69,6 +69,12 @@ def block_names(number: int) -> list[str]:
     return [f"#{level}:{number >> level}" for level in range(_LEVELS + 1)]
 
 
+def block_bounds(name: str) -> tuple[int, int]:
+    """First and last integer of a block that `blocks` named."""
+    level, _, place = name.removeprefix("#").partition(":")
+    return int(place) << int(level), ((int(place) + 1) << int(level)) - 1
+
+
 def task_name(task_id: str) -> str:
     """What a dependency on a task id is called in the table."""
     return f"={task_id.casefold()}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 
-from kyanite.batch.dependencies import block_names, blocks, integer_of, read_dependencies, task_name
+from kyanite.batch.dependencies import block_bounds, block_names, blocks, integer_of, read_dependencies, task_name
 from kyanite.batch.specs import TaskSpec
 from kyanite.database import Database
 
 Place = Mapping[str, str]
+_LOOKED_AT = 100_000
 
 
 def depend(database: Database, sql: Mapping[str, str], place: Place, spec: TaskSpec) -> None:
@@ -30,6 +32,17 @@ def depend(database: Database, sql: Mapping[str, str], place: Place, spec: TaskS
     rows += [{**place, "needs": needs, "dependent": dependent, "remaining": left} for needs, left in wanted.items()]
     database.execute_many(sql["put_dependency"], rows)
     database.execute(sql["set_unmet"], {"sequence": dependent, "unmet": len(rows)})
+
+
+def missing_of(database: Database, sql: Mapping[str, str], place: Place, needs: str, most: int) -> list[int]:
+    """The first integers of a block that nobody has satisfied yet, so many at most."""
+    first, last = block_bounds(needs)
+    if most <= 0:
+        return []
+    rows = database.query(sql["satisfied_of"], {**place, "first": first, "last": last, "most": _LOOKED_AT})
+    done = {row["number"] for row in rows}
+    last = rows[-1]["number"] if len(rows) == _LOOKED_AT else last
+    return list(islice((number for number in range(first, last + 1) if number not in done), most))
 
 
 def satisfy(database: Database, sql: Mapping[str, str], place: Place, task_id: str) -> None:

@@ -120,7 +120,7 @@ def _of_dependencies(at: Situation) -> list[Waiting]:
             message = f"The task depends on '{name}', which is {state}."
             found.append(Waiting("DependencyWaiting", message, False))
     if at.missing_of_ranges:
-        message = f"The task waits for {at.missing_of_ranges} more successful tasks of its taskIdRanges."
+        message = f"The task waits for {at.missing_of_ranges} more tasks of its taskIdRanges to succeed."
         found.append(Waiting("DependencyWaiting", message, False))
     return found
 

@@ -522,6 +522,14 @@ DELETE FROM batch_packages WHERE account = :account AND application = :applicati
 -- name: drop_prep_attempts
 DELETE FROM batch_attempts WHERE account = :account AND job = :job AND kind IN ('prep', 'release')
 
+-- name: satisfied_of
+SELECT number FROM batch_satisfied WHERE account = :account AND job = :job AND number BETWEEN :first AND :last
+ORDER BY number LIMIT :most
+
+-- name: tasks_of_number
+SELECT id, state FROM batch_tasks WHERE account = :account AND job = :job AND deleted = 0
+   AND key NOT GLOB '*[^0-9]*' AND ltrim(key, '0') = ltrim(:number, '0') ORDER BY state = 'completed' LIMIT 1
+
 -- name: dependencies_of
 SELECT needs, remaining FROM batch_dependencies WHERE dependent = :sequence ORDER BY needs
 

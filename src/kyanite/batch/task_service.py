@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from kyanite import limits
-from kyanite.batch import diagnosis, job_nodes, job_rules
+from kyanite.batch import dependency_rows, diagnosis, job_nodes, job_rules
 from kyanite.batch.applications import check_references
 from kyanite.batch.codes import refusal
 from kyanite.batch.command_line import parse_command_line
 from kyanite.batch.conditions import NO_CONDITIONS, Conditions
+from kyanite.batch.dependencies import block_bounds
 from kyanite.batch.documents import PREPARATION_ID, RELEASE_ID, read_task
 from kyanite.batch.exit_conditions import check_exit_conditions
 from kyanite.batch.model import Job, Task, TaskState, check_identifier, etag, reactivated, terminated
@@ -19,8 +20,10 @@ from kyanite.batch.node_service import NodeService
 from kyanite.batch.reading import Document, part, text, whole
 from kyanite.batch.specs import TaskSpec
 from kyanite.batch.staging import check_paths
-from kyanite.batch.store import Attempt, time_text
+from kyanite.batch.store import SQL, Attempt, time_text
 from kyanite.errors import BatchError, KyaniteError
+
+_NAMED_OF_RANGES = 5  # missing tasks of ranges that an explanation names
 
 
 class TaskService(NodeService):
@@ -237,15 +240,22 @@ class TaskService(NodeService):
         )
 
     def _unmet(self, sequence: int, place: Mapping[str, str]) -> tuple[list[tuple[str, str | None]], int]:
-        """The ids a task still waits for, each with the state of its task, and how many of its ranges are missing."""
+        """What a task still waits for, with states: its ids and a few of its ranges, and how many more of these."""
         unmet: list[tuple[str, str | None]] = []
         missing = 0
-        for row in self._store.rows("dependencies_of", sequence=sequence):
+        named = _NAMED_OF_RANGES
+        rows = self._store.rows("dependencies_of", sequence=sequence)
+        for row in sorted(rows, key=lambda row: (-1, 0) if row["needs"][0] == "=" else block_bounds(row["needs"])):
             if row["needs"].startswith("="):
                 found = self._store.task(place["account"], place["job"], row["needs"][1:])
                 unmet.append((found[1].id if found else row["needs"][1:], found[1].state.value if found else None))
-            else:
-                missing += row["remaining"]
+                continue
+            numbers = dependency_rows.missing_of(self._store.database, SQL, place, row["needs"], named)
+            named -= len(numbers)
+            missing += row["remaining"] - len(numbers)
+            for number in numbers:
+                tasks = self._store.rows("tasks_of_number", **place, number=str(number))
+                unmet.append((tasks[0]["id"], tasks[0]["state"]) if tasks else (str(number), None))
         return unmet, missing
 
 
