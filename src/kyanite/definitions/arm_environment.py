@@ -77,6 +77,9 @@ class FunctionScope(Protocol):
     def local(self, name: str) -> Json:
         """The value of a lambda's variable."""
 
+    def counted(self, value: Json) -> Json:
+        """What a lambda gave, its size counted against what the whole template may make."""
+
     def with_locals(self, values: Mapping[str, Json]) -> FunctionScope:
         """The scope inside a lambda's body."""
 

@@ -26,7 +26,11 @@ def make_lambda(scope: FunctionScope, arguments: Sequence[Callable[..., Json]]) 
     """The lambda whose last argument is its body, the others the names of its variables."""
     *named, body = arguments
     names = tuple(str(want("lambda", each(), "string")) for each in named)
-    return Lambda(names, lambda values: body(scope.with_locals(dict(zip(names, values, strict=True)))))
+
+    def call(values: Sequence[Json]) -> Json:
+        return scope.counted(body(scope.with_locals(dict(zip(names, values, strict=True)))))
+
+    return Lambda(names, call)
 
 
 def lambda_variable(scope: FunctionScope, arguments: Sequence[Json]) -> Json:

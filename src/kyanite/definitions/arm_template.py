@@ -13,12 +13,13 @@ from kyanite.definitions.arm_functions import find_function
 from kyanite.definitions.arm_lambda_functions import refuse_lambda
 from kyanite.definitions.arm_parameters import check_default, check_parameters, is_secure, resolve_types
 from kyanite.definitions.arm_syntax import Access, Call, Literal, Node, is_expression, literal_text, parse
-from kyanite.definitions.arm_values import guard_size, type_name
+from kyanite.definitions.arm_values import guard_length, guard_size, type_name
 from kyanite.definitions.names import suggestion
 from kyanite.definitions.paths import descend, join
 from kyanite.errors import LimitError, TemplateError, UserError
 
 Json = Any
+_ITEM_BYTES = 8
 
 
 class Resources(Protocol):
@@ -49,7 +50,7 @@ class TemplateValues:
         self.environment = environment
         self.path = path
         self.declared = resolve_types(as_object(document.get("parameters")), document.get("definitions"))
-        self._calls: list[int] = caller._calls if caller else [0]
+        self._calls: list[int] = caller._calls if caller else [0, 0]  # how many, and what they gave
         self._values = check_parameters(self.declared, given, descend(path, "parameters"))
         self._variables = as_object(document.get("variables"))
         self._evaluated: dict[str, Json] = {}
@@ -95,6 +96,11 @@ class TemplateValues:
                 f"The template calls lambdas and its own functions more than {limits.TEMPLATE_CALLS:,} times.",
                 cure="Use shorter arrays.",
             )
+
+    def count_size(self, value: Json) -> None:
+        """Count the characters or items that a lambda gave; LimitError for too many."""
+        self._calls[1] += len(value) if isinstance(value, str | list | dict) else 1
+        guard_length(_ITEM_BYTES * self._calls[1])
 
     def function(self, name: str) -> tuple[dict[str, Json], str] | None:
         """The declaration and place of a function of the template's own (`namespace.name`); None when it has none."""
@@ -165,6 +171,11 @@ class Scope:
         raise TemplateError(
             f"There is no lambda variable {name!r} here.", cure=suggestion(name, list(self.locals), "variables")
         )
+
+    def counted(self, value: Json) -> Json:
+        """What a lambda gave, its size counted against what the whole template may make."""
+        self.values.count_size(value)
+        return value
 
     def with_locals(self, values: Mapping[str, Json]) -> Scope:
         """The scope inside a lambda's body."""

@@ -91,6 +91,18 @@ def test_calls_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         output("[map(range(0, 6), lambda('x', map(range(0, 6), lambda('y', lambdaVariables('x')))))]")
 
 
+def test_what_lambdas_give_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "EXPRESSION_RESULT_BYTES", 10_000)
+    assert len(output("[map(range(0, 100), lambda('x', range(0, 5)))]")) == 100
+    grow = "concat(lambdaVariables('a'), range(0, 10))"
+    for text in (
+        "[length(map(range(0, 100), lambda('x', range(0, 1000))))]",
+        f"[length(reduce(range(0, 500), createArray(), lambda('a', 'b', {grow})))]",
+    ):
+        with pytest.raises(LimitError):
+            output(text)
+
+
 def test_a_lambda_is_no_value() -> None:
     with pytest.raises(TemplateError, match="lambda"):
         output("[if(true(), lambda('x', 1), 2)]")
