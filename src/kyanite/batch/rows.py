@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -261,8 +262,9 @@ FACTS = frozenset(
 )
 
 
-def task_facts(row: Row) -> dict[str, Any]:
+def task_facts(found: Row) -> dict[str, Any]:
     """The `FACTS` of a task's wire document, from its row alone; absent ones are None."""
+    row = _by_name(found)
     placed = row["node"] is not None and row["state"] != "active"
     return {
         "id": row["id"],
@@ -285,8 +287,14 @@ def task_facts(row: Row) -> dict[str, Any]:
     }
 
 
-def task_of(row: Row, vault: Vault) -> Task:
+def _by_name(row: Row) -> Mapping[str, Any]:
+    """The same values; a row looks through all its names for each one that is asked for."""
+    return dict(zip(row.keys(), row, strict=True))
+
+
+def task_of(found: Row, vault: Vault) -> Task:
     """A task; the row has `job_id` and `pool_id` in their own spelling."""
+    row = _by_name(found)
     spec = task_spec(row["id"], vault.open_json(row["spec"]))
     return Task(
         account=row["account"],
