@@ -101,6 +101,8 @@ def test_the_tutorial(az: Az, tmp_path: Path) -> None:
     assert [each["keyName"] for each in keys] == ["key1", "key2"]
     shown = az("resource", "show", "--ids", made["properties"]["outputResources"][0]["id"])
     assert shown["name"].startswith("delab")
+    exported = az("group", "export", "--name", "airline")
+    assert "secureString" in {each["type"] for each in exported["parameters"].values()}
     fill(tmp_path)
     run_id = az.rest("post", "/pipelines/SampleCopyPipeline/createRun", {})["runId"]
     end = time.monotonic() + WITHIN
