@@ -23,6 +23,8 @@ class Conditions:
 
         `etag` is None when there is nothing.
         """
+        if self is NO_CONDITIONS:
+            return
         if self.if_match is not None and (etag is None or not _matches(self.if_match, etag)):
             raise condition_not_met()
         if self.if_unmodified_since is not None and modified is not None and modified > self.if_unmodified_since:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from kyanite.errors import StorageError, UserError
 from kyanite.server.http import Response
@@ -80,10 +81,11 @@ async def metadata(call: Call) -> Response:
 def check(call: Call, blob: Blob) -> None:
     """Conditions of a read, and a lease id if one was given."""
     conditions = read_conditions(call.request.headers)
+    if conditions is NO_CONDITIONS:
+        return
     if conditions.if_none_match == "*":
         raise StorageError("If-None-Match: * makes no sense for a read.", code="UnsupportedHeader")
-    if conditions != NO_CONDITIONS:
-        conditions.check(blob.etag, blob.modified, reading=True)
+    conditions.check(blob.etag, blob.modified, reading=True)
     if conditions.lease_id is not None:
         leases.check_read(call.store.lease_of(blob), conditions.lease_id, call.now)
 
@@ -99,7 +101,7 @@ def describe(call: Call, blob: Blob) -> dict[str, str]:
         "x-ms-server-encrypted": "true",
         "accept-ranges": "bytes",
         **content_headers(properties),
-        **metadata_headers(shown_metadata(blob)),
+        **(metadata_headers(shown_metadata(blob)) if blob.is_folder or properties.metadata else {}),
         **lease_headers(call.store.lease_of(blob), call.now),
         **_more(call, blob),
     }
@@ -128,9 +130,17 @@ def _more(call: Call, blob: Blob) -> dict[str, str]:
         found[f"x-ms-copy-{name}"] = value
     if call.account.hierarchical:
         found["x-ms-resource-type"] = "directory" if blob.is_folder else "file"
-        access = access_control.shown(properties.access, is_folder=blob.is_folder)
-        found |= {f"x-ms-{name}": value for name, value in access.items()}
+        found |= _access_headers(properties.access, blob.is_folder) if properties.access else _untouched(blob.is_folder)
     return found
+
+
+def _access_headers(access: Mapping[str, str], is_folder: bool) -> dict[str, str]:
+    return {f"x-ms-{name}": value for name, value in access_control.shown(access, is_folder=is_folder).items()}
+
+
+@functools.cache
+def _untouched(is_folder: bool) -> dict[str, str]:
+    return _access_headers({}, is_folder)
 
 
 def _ranged(call: Call, blob: Blob) -> tuple[int, int, Response]:

@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from operator import attrgetter
 
 from kyanite.errors import StorageError, UserError
 from kyanite.limits import METADATA_BYTES
-from kyanite.storage.conditions import Conditions
+from kyanite.storage.conditions import NO_CONDITIONS, Conditions
 from kyanite.storage.properties import Properties
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -31,6 +32,8 @@ CONTENT_HEADERS = {
     "x-ms-blob-content-type": "content_type",
 }
 _ANSWER_HEADERS = tuple((name.removeprefix("x-ms-blob-"), field) for name, field in CONTENT_HEADERS.items())
+_ANSWER_NAMES = tuple(name for name, _ in _ANSWER_HEADERS)
+_answer_values = attrgetter(*(field for _, field in _ANSWER_HEADERS))
 DEFAULT_TYPE = "application/octet-stream"
 
 
@@ -69,6 +72,8 @@ def quoted(etag: str) -> str:
 
 def read_conditions(headers: Mapping[str, str], prefix: str = "", lease: str = "x-ms-lease-id") -> Conditions:
     """The conditions of a request; `prefix` is `x-ms-source-` for those on the source of a copy."""
+    if lease not in headers and not any("if-" in name for name in headers):
+        return NO_CONDITIONS
     since, until = headers.get(f"{prefix}if-modified-since"), headers.get(f"{prefix}if-unmodified-since")
     return Conditions(
         if_match=_etags(headers.get(f"{prefix}if-match")),
@@ -119,13 +124,8 @@ def read_md5(text: str, name: str) -> bytes:
 
 def content_headers(properties: Properties) -> dict[str, str]:
     """The properties as an answer's headers."""
-    found = {}
-    for name, field in _ANSWER_HEADERS:
-        value = getattr(properties, field)
-        if value:
-            found[name] = value
-    found.setdefault("content-type", DEFAULT_TYPE)
-    return found
+    values = zip(_ANSWER_NAMES, _answer_values(properties), strict=True)
+    return {"content-type": DEFAULT_TYPE, **{name: value for name, value in values if value}}
 
 
 def metadata_headers(metadata: Mapping[str, str]) -> dict[str, str]:
