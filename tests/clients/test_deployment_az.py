@@ -1,4 +1,4 @@
-"""`az`, unmodified: login, a group, the tutorial's template, a run and its output. Its environment has 730 MB: marker `az`."""
+"""`az`, unmodified: login, a group, the tutorial's template, a run and its output. Marker `az`: it has 730 MB."""
 
 from __future__ import annotations
 
