@@ -163,6 +163,8 @@ MANAGEMENT_BAD_TOKENS_PER_MINUTE = 30  # from one address; good ones are not kep
 MANAGEMENT_PAGE = 100  # runs and resources in one answer, as Data Factory
 
 # connections to the server
+LOG_LINES_WAITING = 10_000  # that nobody has read yet; more are counted and left out
+LOG_LAST_SECONDS = 2.0  # for the last lines at the stop
 CONNECTIONS = 1024  # beyond, requests are answered 503
 REQUEST_HEAD_BYTES = 64 * 1024  # request line and headers
 REQUEST_HEAD_SECONDS = 20.0  # from the first byte of a request to the end of its headers

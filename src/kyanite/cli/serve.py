@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,7 +78,9 @@ def serve(
     workspace = session.workspace()
     with (
         _until_signalled() as stop,
-        logging_to(lambda line: session.echo(visible(line)), log_format, logging.WARNING if quiet else logging.INFO),
+        logging_to(
+            lambda line: session.echo(visible(line)), log_format, logging.WARNING if quiet else logging.INFO, _leave
+        ),
     ):
         for folder in folders:
             from kyanite.runtime.factory_folder import link_factory
@@ -96,6 +100,11 @@ def serve(
                 told=_tell,
             ),
         )
+
+
+def _leave() -> None:
+    """End the process, all else being done: Python's own end would wait for who does not read what we say."""
+    os._exit(1 if sys.exc_info()[0] else 0)
 
 
 def _tell(addresses: Addresses) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
+from queue import Full, Queue
 from typing import Literal
 from urllib.parse import unquote
 
+from kyanite.limits import LOG_LAST_SECONDS, LOG_LINES_WAITING
 from kyanite.server.http import Request, Response
 
 Format = Literal["text", "json"]
@@ -21,24 +24,58 @@ _REQUESTS = logging.getLogger("kyanite.requests")
 
 
 class _Lines(logging.Handler):
-    """Gives each record as one line to `write`, which masks secrets."""
+    """Gives each record as one line to `write`, which masks secrets, in a thread of its own.
+
+    Who reads the lines may stop for as long as he likes: the work goes on, and lines beyond a bound are only counted.
+    """
 
     def __init__(self, style: Format, write: Callable[[str], None]) -> None:
         super().__init__()
         self._line = _as_json if style == "json" else _as_text
         self._write = write
+        self._waiting: Queue[logging.LogRecord | None] = Queue(LOG_LINES_WAITING)
+        self._left_out = 0
+        self._thread = threading.Thread(target=self._pass_on, name="kyanite-log", daemon=True)
+        self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Keep one record for the thread; called by one thread at a time."""
         try:
-            self._write(self._line(record)[:_LINE_CHARACTERS])
-        except Exception:  # noqa: BLE001 - the way of logging: what cannot be said must not stop the server
-            self.handleError(record)
+            if self._left_out:
+                self._waiting.put_nowait(_left_out(self._left_out))
+                self._left_out = 0
+            self._waiting.put_nowait(record)
+        except Full:
+            self._left_out += 1
+
+    def end(self) -> bool:
+        """Pass on what is waiting; False when nobody takes it."""
+        with contextlib.suppress(Full):
+            self._waiting.put(None, timeout=LOG_LAST_SECONDS)
+            self._thread.join(LOG_LAST_SECONDS)
+        return not self._thread.is_alive()
+
+    def _pass_on(self) -> None:
+        while (record := self._waiting.get()) is not None:
+            try:
+                self._write(self._line(record)[:_LINE_CHARACTERS])
+            except Exception:  # noqa: BLE001 - the way of logging: what cannot be said must not stop the server
+                self.handleError(record)
 
 
-@contextmanager
-def logging_to(write: Callable[[str], None], style: Format, level: int = logging.INFO) -> Iterator[None]:
-    """Send what the server says to `write`, line by line."""
+def _left_out(count: int) -> logging.LogRecord:
+    values = {"name": "kyanite.server", "levelno": logging.WARNING, "levelname": "WARNING", "msg": "%d lines left out"}
+    return logging.makeLogRecord({**values, "args": (count,)})
+
+
+@contextlib.contextmanager
+def logging_to(
+    write: Callable[[str], None],
+    style: Format,
+    level: int = logging.INFO,
+    stuck: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+    """Send what the server says to `write`, line by line; `stuck` is called at the end if that never returned."""
     handler = _Lines(style, write)
     before = [(logger, logger.level, logger.propagate) for logger in map(logging.getLogger, LOGGERS)]
     for logger, _, _ in before:
@@ -52,6 +89,8 @@ def logging_to(write: Callable[[str], None], style: Format, level: int = logging
             logger.removeHandler(handler)
             logger.setLevel(old_level)
             logger.propagate = propagate
+        if not handler.end():
+            stuck()
 
 
 def tell_request(request: Request, response: Response) -> None:
