@@ -1,4 +1,4 @@
-"""A server killed in the middle of puts, commits, appends and deletions: each blob is old or new, never half."""
+"""A server killed in the middle of puts, commits, appends, renames and deletions: a blob is old or new, never half."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def write_versions(blobs: StorageClient, first: int, answered: dict[str, int], t
             appended = blobs.send("PUT", "/box/log", "comp=appendblock", content(version, 1))
             assert appended.status == 201
             answered["log"] = int(appended.headers["x-ms-blob-append-offset"]) // BLOCK + 1
+            move(blobs, version, answered, tried)
             blobs.send("PUT", "/box/gone", body=b"x", x_ms_blob_type="BlockBlob")
             assert blobs.send("DELETE", "/box/gone").status == 202
             version += 1
@@ -55,8 +56,36 @@ def write_versions(blobs: StorageClient, first: int, answered: dict[str, int], t
         return
 
 
+def move(blobs: StorageClient, version: int, answered: dict[str, int], tried: dict[str, int]) -> None:
+    """Renames that Blob clients see: a file over the one before it, and a folder with blobs in it to and fro."""
+    named = {"x_ms_blob_type": "BlockBlob", "x_ms_meta_v": str(version)}
+    assert blobs.send("PUT", "/box/new", body=content(version, 1), **named).status == 201
+    tried["moved"] = version
+    assert blobs.send("PUT", "/box/moved", x_ms_rename_source="/box/new").status == 201
+    answered["moved"] = version
+    if "left" not in answered:
+        for number in range(3):
+            put = blobs.send("PUT", f"/box/left/{number}", body=content(number, 1), x_ms_blob_type="BlockBlob")
+            assert put.status == 201
+        answered["left"] = 1
+    for source, target in (("left", "right"), ("right", "left")):
+        assert blobs.send("PUT", f"/box/{target}", x_ms_rename_source=f"/box/{source}").status == 201
+
+
+def check_folder(blobs: StorageClient) -> None:
+    """The folder is whole, under one of its names, and back under the first."""
+    found = {name: blobs.send("HEAD", f"/box/{name}").status for name in ("left", "right")}
+    assert sorted(found.values()) == [200, 404]
+    if found["right"] == 200:
+        assert blobs.send("PUT", "/box/left", x_ms_rename_source="/box/right").status == 201
+    for number in range(3):
+        assert blobs.send("GET", f"/box/left/{number}").body == content(number, 1)
+
+
 def check(blobs: StorageClient, answered: dict[str, int], tried: dict[str, int]) -> None:
-    for name, blocks in (("put", 1), ("blocks", 3)):
+    if "left" in answered:
+        check_folder(blobs)
+    for name, blocks in (("put", 1), ("blocks", 3), ("moved", 1)):
         found = blobs.send("GET", f"/box/{name}")
         if found.status == 404:
             assert name not in answered
@@ -98,5 +127,5 @@ def test_kills(tmp_path: Path, kills: int) -> None:
     account = open_workspace(tmp_path).accounts.get("acct")
     tidy(account)
     assert not any((account.folder / ".staging").iterdir())
-    assert answered["put"] > 1 and answered["blocks"] > 0 and answered["log"] > 0
+    assert answered["put"] > 1 and answered["blocks"] > 0 and answered["log"] > 0 and answered["moved"] > 0
     assert len(Records(tmp_path / "storage" / "acct", "box").keys()) < 10 + 4 * kills
