@@ -8,6 +8,7 @@ from batch_kit import BASE, opened
 from kyanite import limits
 from kyanite.batch import wire
 from kyanite.batch.conditions import Conditions
+from kyanite.batch.model import Fenced, Lost
 from kyanite.errors import BatchError
 
 
@@ -411,6 +412,38 @@ def test_release_runs_once(batch):
     batch.service.delete_job("acct", "j")
     batch.turn()
     assert batch.nodes.order.count("jobrelease") == 1
+
+
+def test_a_release_that_never_began_is_begun_again(batch):
+    """Its process was killed between writing it down and launching it, and another one fenced it."""
+    prepared_job(batch, release="hang")
+    batch.task("a")
+    batch.turn()
+    batch.service.terminate_job("acct", "j")
+    batch.turn()
+    (attempt,) = batch.service._store.open_attempts()
+    batch.service._scheduler._ledger.settle(attempt, Fenced())
+    batch.service._scheduler._ledger.gone([attempt])
+    batch.turn()
+    assert batch.wire_job()["state"] == "terminating"
+    assert [item["jobReleaseTaskExecutionInfo"]["state"] for item in status(batch)] == ["running"]
+    batch.nodes.finish("jobrelease")
+    batch.turn()
+    assert batch.wire_job()["state"] == "completed"
+
+
+def test_a_release_that_was_lost_does_not_run_twice(batch):
+    prepared_job(batch, release="hang")
+    batch.task("a")
+    batch.turn()
+    batch.service.terminate_job("acct", "j")
+    batch.turn()
+    (attempt,) = batch.service._store.open_attempts()
+    batch.service._scheduler._ledger.settle(attempt, Lost())
+    batch.service._scheduler._ledger.gone([attempt])
+    batch.turn()
+    assert batch.wire_job()["state"] == "completed"
+    assert [item["jobReleaseTaskExecutionInfo"]["result"] for item in status(batch)] == ["failure"]
 
 
 def test_terminating_while_preparation_runs(batch):

@@ -334,6 +334,42 @@ def test_a_silent_agent_is_unknown_and_can_be_restarted(nodes, monkeypatch):
     assert nodes.health(PLACE).wanted is None
 
 
+def test_a_node_is_revived_once_however_many_want_to(nodes):
+    launch(nodes, "sleep 120")
+    until(lambda: nodes.poll([FIRST])[1].status == "running")
+    dead = agent_of(nodes)
+    os.kill(dead["pid"], signal.SIGKILL)
+    until(lambda: not processes.is_alive(dead))
+    assert nodes.health(PLACE).wanted == "unknown"
+    nodes.revive_node(PLACE)
+    until(lambda: processes.is_alive(agent_of(nodes)))
+    fresh = agent_of(nodes)
+    assert nodes.poll([FIRST])[1].status == "lost"
+    second = Key(PLACE, 2)
+    launch(nodes, "sleep 120", second)
+    until(lambda: nodes.poll([second])[2].status == "running")
+    nodes.revive_node(PLACE)  # another process, which had seen the dead agent too
+    assert (agent_of(nodes), nodes.poll([second])[2].status) == (fresh, "running")
+
+
+def test_a_silent_agent_is_revived_by_force(nodes, monkeypatch):
+    monkeypatch.setattr(limits, "NODE_LOST_SECONDS", 0.5)
+    nodes.ready_node(PLACE)
+    who = agent_of(nodes)
+    os.kill(who["pid"], signal.SIGSTOP)
+    until(lambda: nodes.health(PLACE).wanted == "unknown")
+    nodes.revive_node(PLACE)
+    assert not processes.is_alive(who)
+    until(lambda: processes.is_alive(agent_of(nodes)))
+
+
+def test_what_ends_with_its_node_was_not_ended_by_its_user(nodes):
+    launch(nodes, "sleep 120")
+    until(lambda: nodes.poll([FIRST])[1].status == "running")
+    end_agent(agent_folder(nodes))
+    assert nodes.poll([FIRST])[1].status == "lost"
+
+
 def test_a_full_disk_makes_a_node_unusable(nodes, monkeypatch):
     nodes.ready_node(PLACE)
     monkeypatch.setattr(limits, "NODE_DISK_RESERVED_BYTES", 1 << 60)

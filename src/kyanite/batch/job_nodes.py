@@ -111,10 +111,10 @@ def begin_releases(store: Store, job: Job, now: datetime) -> int:
     if not job.document.get("jobReleaseTask"):
         return 0
     store.change("want_releases", **_place(job))
+    store.change("releases_without_node", **_place(job))
     for row in store.rows("releases_wanted", **_place(job)):
         key = {**_place(job), "pool": row["pool"], "node": row["node"]}
         _begin(store, job, key, "release", 0, 0, now)
-    store.change("releases_without_node", **_place(job))
     return int(store.rows("releases_left", **_place(job))[0]["n"])
 
 
@@ -151,6 +151,9 @@ def attempt_ended(store: Store, attempt: Attempt, end: AttemptEnd, now: datetime
     store.change("watch_job", account=key["account"], job=key["job"], action=None)
     failure = _failure(end)
     code = end.exit_code if isinstance(end, Exited) else None
+    if attempt.kind == "release" and isinstance(end, Fenced):
+        store.change("set_release", **key, state="wanted", release=None)
+        return
     if attempt.kind == "release":
         info = _ended_info(json.loads(row["release"]), end, code, failure, now)
         store.change("set_release", **key, state="completed", release=json.dumps(info))

@@ -35,6 +35,7 @@ POLL_SECONDS = 0.25
 SWEEP_SECONDS = 10.0  # a process that cannot be killed for so long (disk wait) is left behind
 LONGEST_MESSAGE = 64 * 1024 * 1024
 MARK = "KYANITE_ATTEMPT"
+LOST = "lost"  # why an attempt ends with its node: it leaves no result
 
 
 class Attempt:
@@ -117,7 +118,7 @@ class Agent:
             mine = None
         if mine != self.me:  # the node was removed, or is another agent's now
             self.ending = True
-            self._stop_all("stopped", 0.0)
+            self._stop_all(LOST, 0.0)
 
     def _nobody_needs_it(self) -> bool:
         if self.clients:
@@ -181,7 +182,7 @@ class Agent:
                     self._stop(attempt, "stopped", message.get("grace", attempt.spec["grace"]))
             case "end":
                 self.ending = True
-                self._stop_all("stopped", message.get("grace", 0.0))
+                self._stop_all(LOST, message.get("grace", 0.0))
 
     def _tell(self, client: Client, message: dict[str, Any]) -> None:
         client.unsent += json.dumps(message).encode() + b"\n"
@@ -285,7 +286,9 @@ class Agent:
         self._record(attempt, attempt.status, None)
 
     def _record(self, attempt: Attempt, status: int | None, problem: dict[str, Any] | None) -> None:
-        """The result file first, by rename; then the news."""
+        """The result file first, by rename; then the news. None of what ended with its node."""
+        if attempt.reason == LOST:
+            return
         code = None if status is None else os.waitstatus_to_exitcode(status)
         ending = {
             "exitCode": 128 - code if code is not None and code < 0 else code,

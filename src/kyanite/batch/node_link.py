@@ -233,6 +233,16 @@ def end_agent(folder: Path, seconds: float = 5.0) -> None:
             _is_over(who, _START_SECONDS)
 
 
+def kill_agent(folder: Path, ill: Callable[[], bool]) -> None:
+    """Kill a node's agent by force, if it is still the one that is `ill`; what it runs ends with it."""
+    who = processes.read_small_json(str(folder / "agent.json"))
+    if who is not None and ill() and who == processes.read_small_json(str(folder / "agent.json")):
+        if processes.is_alive(who):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(who["pid"], signal.SIGKILL)
+        _is_over(who, _START_SECONDS)
+
+
 def _is_over(who: dict[str, Any], seconds: float) -> bool:
     until = time.monotonic() + seconds
     while processes.is_alive(who):

@@ -95,7 +95,7 @@ class NodeKeeper:
                 self._move(pool, nodes.troubled(row, NodeState(health.wanted), error, self._at.clock()))
                 moved = True
             if health.wanted == "unknown":
-                self._aside(place, partial(backend.restart_node, place, False))
+                self._aside(place, partial(backend.revive_node, place))
         return moved
 
     def carry_out(self, pool: Pool) -> bool:

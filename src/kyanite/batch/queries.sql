@@ -464,7 +464,8 @@ UPDATE batch_job_nodes SET release_state = :state, release = :release
 WHERE account = :account AND job = :job AND pool = :pool AND node = :node
 
 -- name: releases_without_node
-UPDATE batch_job_nodes SET release_state = 'completed' WHERE account = :account AND job = :job AND release_state = 'running'
+UPDATE batch_job_nodes SET release_state = 'completed' WHERE account = :account AND job = :job
+ AND release_state IN ('wanted', 'running')
  AND NOT EXISTS (SELECT 1 FROM batch_nodes n WHERE n.account = batch_job_nodes.account AND n.pool = batch_job_nodes.pool
                  AND n.id = batch_job_nodes.node)
 

@@ -175,6 +175,9 @@ class PoolBackend(Protocol):
     def restart_node(self, place: Place, clean: bool) -> None:
         """End everything that runs on the node and start it anew; `clean` removes its files (reimage)."""
 
+    def revive_node(self, place: Place) -> None:
+        """Bring a node back whose health was `unknown`; nothing when another process has done so already."""
+
     def remove_node(self, place: Place) -> None:
         """End the node and remove its files."""
 

@@ -151,6 +151,10 @@ class RemoteNodes:
             verb = "reimage" if clean else "reboot"
             client.post(f"/pools/{segment(place.pool)}/nodes/{segment(node['id'])}/{verb}")
 
+    def revive_node(self, place: Place) -> None:
+        """Reboot the far node."""
+        self.restart_node(place, False)
+
     def remove_node(self, place: Place) -> None:
         """Nothing to do: the pool's size there follows its targets."""
 

@@ -31,7 +31,7 @@ from kyanite.batch.files import (
     remove_folder,
 )
 from kyanite.batch.model import Exited, Fenced
-from kyanite.batch.node_link import NodeLinks, end_agent
+from kyanite.batch.node_link import NodeLinks, end_agent, kill_agent
 from kyanite.batch.packages import unpack
 from kyanite.batch.pools import Health, Key, Launch, Place, Report, Room, Seen, read_ending
 from kyanite.batch.specs import FailureInfo, PoolSpec
@@ -140,6 +140,14 @@ class LocalNodes:
             for name in (*NODE_FOLDERS, *(entry.name for entry in root.iterdir())):
                 if name != "volatile":
                     remove_folder(root, (name,))
+        self.ready_node(place)
+
+    def revive_node(self, place: Place) -> None:
+        """Give the node a new agent in the place of a dead or silent one; one that another process made stays."""
+        if self.health(place).wanted != "unknown":
+            return
+        kill_agent(self._agent_folder(place), lambda: self.health(place).wanted == "unknown")
+        self._links.forget(self._agent_folder(place))
         self.ready_node(place)
 
     def remove_node(self, place: Place) -> None:
