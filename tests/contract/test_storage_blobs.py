@@ -13,6 +13,7 @@ from kyanite.storage import StorageAccounts, appending, blocks, containers, even
 from kyanite.storage.conditions import Conditions
 from kyanite.storage.properties import APPEND_BLOB, Properties
 from kyanite.storage.renames import rename
+from kyanite.storage.sweeping import sweep_records
 
 
 @pytest.fixture(params=[True, False], ids=["folders", "flat"])
@@ -239,13 +240,44 @@ def test_prefixes(store):
     assert shown == ["a/", "ab/"]
 
 
-def test_old_records_without_a_file_are_swept(store):
-    put(store, "a", b"1")
-    (store.folder / "box" / "a").unlink()
-    put(store, "b", b"1")
-    kept = f"{store.require('box', 'b').modified_ns:x}-1"
-    assert store.records("box").sweep({kept}, older_than_ns=2**62) == 1
-    assert records(store) == [kept]
+def calm(store):
+    """Nothing happened in the folders of late."""
+    for folder, _, _ in os.walk(store.folder / "box"):
+        os.utime(folder, (1e9, 1e9))
+
+
+def test_old_records_without_a_file_are_swept(store, monkeypatch):
+    monkeypatch.setattr("kyanite.storage.properties.RECORDS_SWEPT_AT_ONCE", 2)
+    for number in range(5):
+        put(store, f"gone{number}", b"1")
+        (store.folder / "box" / f"gone{number}").unlink()
+    for name in ("b", "folder/c", "folder/below/d"):
+        put(store, name, b"1")
+    kept = sorted(f"{store.require('box', name).modified_ns:x}-1" for name in ("b", "folder/c", "folder/below/d"))
+    assert sweep_records(store, "box", 0) == sweep_records(store, "box", 2**62) == 0
+    calm(store)
+    assert sweep_records(store, "box", 2**62) == 5
+    assert records(store) == kept
+
+
+def test_records_are_kept_while_files_move(store, monkeypatch):
+    put(store, "one/file", b"1")
+    put(store, "two/file", b"1")
+    (store.folder / "box" / "one" / "file").unlink()
+    before = records(store)
+    scandir = os.scandir
+
+    def meanwhile(folder):
+        if str(folder).endswith("two") and not (store.folder / "box" / "three").exists():
+            (store.folder / "box" / "two" / "file").rename(store.folder / "box" / "three")
+        return scandir(folder)
+
+    calm(store)
+    monkeypatch.setattr(os, "scandir", meanwhile)
+    assert sweep_records(store, "box", 2**62) == 0
+    assert records(store) == before
+    calm(store)
+    assert sweep_records(store, "box", 2**62) == 1
 
 
 @pytest.mark.parametrize(

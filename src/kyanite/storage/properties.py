@@ -13,13 +13,13 @@ import json
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kyanite.limits import PROPERTIES_CACHED
+from kyanite.limits import PROPERTIES_CACHED, RECORDS_SWEPT_AT_ONCE
 from kyanite.storage.record_store import existing_store, record_store
 
 BLOCK_BLOB = "BlockBlob"
@@ -52,6 +52,7 @@ class Properties:
 
 
 PLAIN = Properties()
+_FOLDER = "d-"  # begins the key of a folder
 _FIELDS = {each.name: getattr(PLAIN, each.name) for each in fields(Properties)}
 
 
@@ -180,17 +181,27 @@ class Records:
     def keys(self) -> list[str]:
         """The versions that have a record, sorted."""
         store = existing_store(self._account)
-        return store.keys(self._container, 2**63 - 1) if store is not None else []
+        return store.keys(self._container) if store is not None else []
 
-    def sweep(self, living: set[str], older_than_ns: int) -> int:
-        """Remove records that belong to none of the living keys and are old enough; how many."""
+    def sweep(self, living: Callable[[], Iterable[str]], older_than_ns: int) -> int:
+        """Remove records of files that are old enough and belong to none of the living keys; how many.
+
+        `living` is asked once for each few thousand records, so that memory stays small.
+        """
         store = existing_store(self._account)
-        old = store.keys(self._container, older_than_ns) if store is not None else []
-        gone = [key for key in old if key.removesuffix(".blocks") not in living and not key.startswith("d-")]
-        if store is not None and gone:
-            for key in gone:
-                store.drop(self._container, key)
-        return len(gone)
+        removed, last = 0, ""
+        while store is not None:
+            keys = store.keys(self._container, older_than_ns, after=last, most=RECORDS_SWEPT_AT_ONCE)
+            old = {key.removesuffix(".blocks") for key in keys if not key.startswith(_FOLDER)}
+            if not keys:
+                break
+            last = keys[-1]
+            if old:
+                old.difference_update(living())
+            for key in old:
+                self.drop(key)
+            removed += len(old)
+        return removed
 
     def remove_all(self) -> None:
         """Forget the whole container."""
@@ -211,7 +222,7 @@ class Records:
 
 
 def _folder_key(status: os.stat_result) -> str:
-    return f"d-{status.st_ino:x}"
+    return f"{_FOLDER}{status.st_ino:x}"
 
 
 def _text(document: Any) -> str:

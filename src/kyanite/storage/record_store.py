@@ -15,6 +15,7 @@ _SCHEMA = (
     " WITHOUT ROWID"
 )
 _WAIT_SECONDS = 30
+_EVER = 2**63 - 1
 
 
 class RecordStore:
@@ -60,11 +61,11 @@ class RecordStore:
         with self._lock, _failures():
             self._connection.execute("DELETE FROM record WHERE container = ?", (container,))
 
-    def keys(self, container: str, before_ns: int) -> list[str]:
-        """The keys of a container that were written before a time, sorted."""
+    def keys(self, container: str, before_ns: int = _EVER, *, after: str = "", most: int = -1) -> list[str]:
+        """The keys of a container that were written before a time, sorted; `most` of them, behind `after`."""
         with self._lock, _failures():
-            query = "SELECT key FROM record WHERE container = ? AND at < ? ORDER BY key"
-            return [row[0] for row in self._connection.execute(query, (container, min(before_ns, 2**63 - 1)))]
+            query = "SELECT key FROM record WHERE container = ? AND at < ? AND key > ? ORDER BY key LIMIT ?"
+            return [row[0] for row in self._connection.execute(query, (container, before_ns, after, most))]
 
     def close(self) -> None:
         """Close the file."""

@@ -22,8 +22,9 @@ from kyanite.server.storage.operations import BY_KEY, Operation, key_of, needs, 
 from kyanite.server.storage.refusal import AccessRefused
 from kyanite.server.storage.sas import AccessPolicy
 from kyanite.server.storage.xml import answer, element, leaf
-from kyanite.storage import StorageAccount, blocks, containers
+from kyanite.storage import StorageAccount, containers
 from kyanite.storage.codes import status_of
+from kyanite.storage.sweeping import sweep
 
 _LOG = logging.getLogger("kyanite.server")
 VERSION = "2026-02-06"  # told to clients that name none
@@ -110,10 +111,9 @@ class StorageService:
 
 
 def tidy(account: StorageAccount) -> None:
-    """Remove what killed servers left beside the containers, and blocks that nobody committed for a week."""
+    """Remove what killed servers left beside the containers, old blocks, and records of what is no more."""
     try:
-        account.sweep()
-        blocks.sweep(account.blobs)
+        sweep(account)
     except (OSError, KyaniteError):
         _LOG.exception("Leavings beside the containers of %s could not be removed", account.name)
 
