@@ -145,8 +145,8 @@ def management_page() -> str:
 
     parts = [
         f"# Operations of the management API\n\n{NOTE}",
-        "\nRoles include those before them: reader, operator, author, admin. An operation that is not supported answers "
-        "501 and names itself.\n",
+        "\nRoles include those before them: reader, operator, author, admin. An operation that is not supported "
+        "answers 501 and names itself.\n",
     ]
     for provider in load_providers().values():
         supported = sum(route.handler is not None for route in provider.routes)
@@ -176,8 +176,9 @@ def datalake_page() -> str:
         parts.append(f"| `{method} {address_of(method, asked)}` | {docstring.partition(chr(10))[0]} |\n")
     names = ", ".join(f"`{name}`" for name in REFUSED_HEADERS)
     parts.append(
-        "\n## Refused by name\n\nUndelete (`comp=undelete`, 501 `NotImplemented`: nothing that was deleted is kept), and "
-        f"the headers {names} (400 `UnsupportedHeader`): overlooking them would store something else than was asked for.\n"
+        "\n## Refused by name\n\nUndelete (`comp=undelete`, 501 `NotImplemented`: nothing that was deleted is kept), "
+        f"and the headers {names} (400 `UnsupportedHeader`): overlooking them would store something else than was "
+        "asked for.\n"
     )
     return "".join(parts)
 

@@ -66,7 +66,7 @@ class RawClient:
         signature: str | None = None,
         at: datetime | None = None,
     ) -> Answer:
-        """`path` is raw, below the endpoint; a body that is no bytes goes as JSON; `signature` replaces the right one."""
+        """`path` is raw, below the endpoint; other bodies than bytes go as JSON; `signature` replaces the right one."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         pairs = query if isinstance(query, dict) else {}
         if version is not None:

@@ -37,7 +37,7 @@ class Answer:
 
 
 class StorageClient:
-    """Sends requests for one account: with its name as the first part of the path, or in a host name if one is given."""
+    """Sends requests for one account: its name is the first part of the path, or in a host name if one is given."""
 
     def __init__(self, url: str, account: str, key: str, host: str = "") -> None:
         self.netloc = urlsplit(url).netloc

@@ -21,20 +21,25 @@ class RangeReader(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
+        """True."""
         return True
 
     def seekable(self) -> bool:
+        """True."""
         return True
 
     def tell(self) -> int:
+        """The position of the next read."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to another position, also behind the end."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         self._position = max(0, start + offset)
         return self._position
 
     def readinto(self, target: memoryview) -> int:  # type: ignore[override]
+        """Fill the target with what `read_at` gives; fewer bytes at the end."""
         view = memoryview(target).cast("B")
         length = min(len(view), max(0, self._size - self._position))
         data = self._read_at(self._position, length) if length else b""
