@@ -51,7 +51,7 @@ LINT = (
     ("types", "mypy"),
     ("imports", "lint-imports", "--no-cache"),
 )
-UNIT_TESTS = ("unit tests", "pytest", "tests/unit")
+UNIT_TESTS = ("unit tests", "pytest", "tests/unit", "tests/repository")
 
 NO_ENSUREPIP = """\
 This Python ({python}) cannot make virtual environments: its module ensurepip is missing.

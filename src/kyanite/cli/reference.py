@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterator
 
@@ -54,7 +55,9 @@ def walk() -> Iterator[tuple[str, click.Command]]:
 def help_of(path: str, command: click.Command) -> str:
     """What `--help` prints, at a fixed width."""
     settings = dict(root.context_settings) | {"max_content_width": WIDTH, "terminal_width": WIDTH, "color": False}
-    return command.get_help(click.Context(command, info_name=path, **settings)).rstrip()
+    fresh = copy.copy(command)
+    fresh._help_option = None  # click keeps the one that was asked for first, perhaps in another context
+    return fresh.get_help(click.Context(fresh, info_name=path, **settings)).rstrip()
 
 
 def _section(path: str, command: click.Command) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -270,9 +271,14 @@ def open_azure(address: AccountAddress, *, kind: str, given_in: str) -> ObjectSt
 
 
 def open_bucket(bucket: str) -> ObjectStoreConnection:
-    """An S3 bucket with the credentials of the environment (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT`, ...)."""
+    """An S3 bucket with the credentials of the environment (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT`, ...).
+
+    Without encryption (`http://`) only when the environment names such an endpoint.
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    client: Any = {**_CLIENT, "allow_http": endpoint.startswith("http://")}
 
     def open_container(name: str) -> Any:
-        return S3Store(name, client_options=_CLIENT, retry_config=_RETRY)
+        return S3Store(name, client_options=client, retry_config=_RETRY)
 
     return ObjectStoreConnection("AmazonS3", "s3:/", open_container)

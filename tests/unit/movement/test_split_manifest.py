@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kyanite.movement.split_manifest import MANIFEST, WORK_FOLDER, Manifest, ManifestPart, decode
@@ -58,6 +58,7 @@ def test_what_is_none_is_refused(change):
         decode(document)
 
 
+@settings(max_examples=30)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

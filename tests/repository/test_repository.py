@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import json
 import re
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / "src" / "kyanite"
 LONGEST_FILE = 500
 TOPICS = ("collection", "conversion", "date", "logical", "math", "string")
+NAMES_A_MODULE = re.compile(r"[\"']kyanite(\.\w+)+(:\w+)?[\"']")
 HEAVY = {"obstore", "psutil", "pyarrow", "rich"}
 
 # Spelled in pieces so that this file does not find itself.
@@ -48,13 +50,16 @@ def test_no_file_is_too_long() -> None:
     assert {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > LONGEST_FILE} == {}
 
 
-def text_tables() -> Iterator[tuple[str, list[str], list[str]]]:
+@functools.cache
+def text_tables() -> list[tuple[str, list[str], list[str]]]:
     """Each module-level dict whose values name modules of the package: where it stands, its keys, those names.
 
     A value is a text "module:attribute" or a tuple that begins with one.
     """
+    found = []
     for path in python_files():
-        for node in ast.parse(path.read_text("utf-8")).body:
+        text = path.read_text("utf-8")
+        for node in ast.parse(text).body if NAMES_A_MODULE.search(text) else ():
             value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
             if not isinstance(value, ast.Dict) or len(value.keys) < 2:
                 continue
@@ -63,11 +68,12 @@ def text_tables() -> Iterator[tuple[str, list[str], list[str]]]:
             texts = [part.value for part in first if isinstance(part, ast.Constant) and isinstance(part.value, str)]
             named = len(keys) == len(texts) == len(value.keys)
             if named and all(re.fullmatch(r"kyanite(\.\w+)+(:\w+)?", text) for text in texts):
-                yield f"{path.relative_to(ROOT)}:{node.lineno}", keys, texts
+                found.append((f"{path.relative_to(ROOT)}:{node.lineno}", keys, texts))
+    return found
 
 
 def test_tables_are_sorted_and_lead_somewhere() -> None:
-    tables = list(text_tables())
+    tables = text_tables()
     assert tables
     for where, keys, values in tables:
         assert keys == sorted(keys, key=str.lower), f"{where} is not sorted"
