@@ -404,6 +404,14 @@ def test_altering_any_part_of_a_sas_fails(tmp_path_factory: pytest.TempPathFacto
         assert refused.error_code in ("AuthenticationFailed", "NoAuthenticationInformation")
 
 
+@pytest.mark.parametrize("name", ["sig", "SIG", "sp", "se"])
+def test_a_part_given_twice_is_refused(door: Door, name: str) -> None:
+    query = blob_sas(door)
+    given = dict(parse_qsl(query))[name.lower()]
+    for altered in (f"{query}&{urlencode({name: given})}", f"{query}&{name}=x", f"{name}=x&{query}"):
+        assert door.refusal(request(query=altered), READ).error_code == "AuthenticationFailed"
+
+
 def test_times(door: Door) -> None:
     query = blob_sas(door, start=NOW - timedelta(minutes=5))
     for at, fine in ((NOW, True), (LATER, False), (NOW - timedelta(minutes=6), False)):
