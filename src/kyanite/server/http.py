@@ -125,7 +125,7 @@ class Response:
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | bytearray | AsyncIterator[bytes | bytearray] = b""
+    body: bytes | bytearray | AsyncIterator[bytes] = b""
 
     @staticmethod
     def json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import functools
 import hashlib
 import os
@@ -175,19 +176,20 @@ def _add_range_md5(call: Call, response: Response) -> None:
     response.headers["content-md5"] = base64.b64encode(digest.digest()).decode()
 
 
-async def read(fd: int, first: int, length: int) -> bytes | bytearray:
-    """Bytes of an open file, from memory or else from the disk in a thread."""
+async def read(fd: int, first: int, length: int) -> bytes:
+    """Bytes of an open file, from memory or else from the disk in a thread.
+
+    It is in memory when its end is: files are read ahead in order. A buffer to be filled as far as memory goes would
+    have to be zeroed first, which takes as long as all the rest of sending it.
+    """
     if _NOW:
-        buffer = bytearray(length)
-        try:
-            if os.preadv(fd, [buffer], first, _NOW) == length:
-                return buffer
-        except OSError:
-            pass  # not in memory, or a file system without that question
+        with contextlib.suppress(OSError):  # not in memory, or a file system without that question
+            if os.preadv(fd, [bytearray(1)], first + length - 1, _NOW) == 1:
+                return os.pread(fd, length, first)
     return await asyncio.to_thread(os.pread, fd, length, first)
 
 
-async def _pieces(fd: int, first: int, length: int) -> AsyncIterator[bytes | bytearray]:
+async def _pieces(fd: int, first: int, length: int) -> AsyncIterator[bytes]:
     try:
         end = first + length
         while first < end:
