@@ -247,8 +247,8 @@ def test_daemons_end_with_their_task_those_of_others_go_on(nodes, tmp_path, how)
     script = tmp_path / "hidden.py"
     script.write_text(HIDDEN)
     launch(nodes, f"/bin/sh -c '{sys.executable} {script} marked; sleep 120'", Key(PLACE, 1))
-    mark = f"{node_agent.MARK}={attempt(nodes)}\0".encode()
-    sleepers = lambda: [pid for pid, _, _ in processes.living() if processes.is_marked(pid, mark)]  # noqa: E731
+    mark = f"{node_agent.MARK}={attempt(nodes)}".encode()
+    sleepers = lambda: [pid for pid, _, _ in processes.living() if processes.is_marked(pid, (mark,))]  # noqa: E731
     until(lambda: len(sleepers()) == 3)  # the shell, its sleep, the daemon
     below = lambda: processes.descendants([agent_of(nodes)["pid"]])  # noqa: E731
     assert run(nodes, f"{sys.executable} {script} {how}", Key(PLACE, 2)).ending["exitCode"] == 0

@@ -12,6 +12,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 if TYPE_CHECKING or __name__ != "commands":
     from kyanite.batch import processes
@@ -179,10 +180,10 @@ def _fix_limits(child: int, limited: list[tuple[int, tuple[int, int]]]) -> None:
 # ---- ending
 
 
-def end_marked(prefix: bytes) -> None:
-    """Kill every process whose environment holds a mark beginning with `prefix`, until none is left (Linux)."""
-    for _ in range(200):
-        found = [pid for pid, _parent, _session in processes.living() if processes.is_marked(pid, prefix)]
+def end_marked(marks: Collection[bytes]) -> None:
+    """Kill every process whose environment holds one of the marks (NAME=value), until none is left (Linux)."""
+    for _ in range(200 if marks else 0):
+        found = [pid for pid, _parent, _session in processes.living() if processes.is_marked(pid, marks)]
         if not found:
             return
         processes.send(found, signal.SIGKILL)
@@ -275,7 +276,7 @@ _strangers = _Strangers()
 
 def _belongs(pid: int, child: int, mark: bytes) -> bool:
     fields = processes.stat_fields(pid)
-    return fields is not None and (int(fields[3]) == child or processes.is_marked(pid, mark))
+    return fields is not None and (int(fields[3]) == child or processes.is_marked(pid, (mark,)))
 
 
 def _in_group(pid: int, group: int) -> bool:

@@ -46,7 +46,7 @@ class Attempt:
     def __init__(self, folder: str, spec: dict[str, Any]) -> None:
         self.folder = folder
         self.spec = spec
-        self.mark = f"{MARK}={folder}".encode() + b"\0"
+        self.mark = f"{MARK}={folder}".encode()
         self.child = 0
         self.started = processes.now_text()
         clock = spec.get("wallClock")
@@ -70,18 +70,18 @@ class Client:
 class Agent:
     """The node's one process: an event loop over its socket, its signals and its deadlines."""
 
-    def __init__(self, folder: str, idle_seconds: float, heartbeat_seconds: float) -> None:
+    def __init__(self, folder: str, me: dict[str, Any], idle_seconds: float, heartbeat_seconds: float) -> None:
         self.folder = folder
         self.idle_seconds = idle_seconds
         self.heartbeat_seconds = heartbeat_seconds
-        self.me = processes.identity("runner")
+        self.me = me
         self.running: dict[str, Attempt] = {}
         self.clients: dict[int, Client] = {}
         self.ending = False
         self.wanted_since = time.monotonic()
         self.next_beat = 0.0
         self.wakeup = _listen_to_signals()
-        self.listener = _bind(folder)
+        self.listener = _bind()
         self.poll = select.poll()
         self.poll.register(self.listener, select.POLLIN)
         self.poll.register(self.wakeup, select.POLLIN)
@@ -318,9 +318,8 @@ def _listen_to_signals() -> int:
     return reading
 
 
-def _bind(folder: str) -> socket.socket:
+def _bind() -> socket.socket:
     """The socket `agent.sock`; a path is relative to the folder we stand in, so its length never matters."""
-    os.chdir(folder)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         os.unlink("agent.sock")
@@ -344,9 +343,21 @@ def guard(folder: str) -> int:
     if agent:
         _, status = os.waitpid(agent, 0)
         if os.waitstatus_to_exitcode(status) < 0 and processes.LINUX:
-            commands.end_marked(f"{MARK}={folder}/".encode())
+            commands.end_marked(_marks_of(agent, folder))
         os._exit(0)
     return 0
+
+
+def _marks_of(agent: int, folder: str) -> list[bytes]:
+    """The marks of what an agent has claimed; by now another agent may run something in the same folder."""
+    attempts = os.path.join(folder, "attempts")
+    try:
+        names = os.listdir(attempts)
+    except FileNotFoundError:
+        return []
+    claims = {name: processes.read_small_json(os.path.join(attempts, name, "claim")) for name in names}
+    own = [name for name, claim in claims.items() if claim is not None and claim["pid"] == agent]
+    return [f"{MARK}={os.path.join(attempts, name)}".encode() for name in own]
 
 
 def main(folder: str, idle_seconds: float, heartbeat_seconds: float) -> int:
@@ -360,11 +371,12 @@ def main(folder: str, idle_seconds: float, heartbeat_seconds: float) -> int:
             return 3
         raise
     commands.become_parent()
-    agent = Agent(folder, idle_seconds, heartbeat_seconds)
-    processes.write_private("agent.json.new", json.dumps(agent.me))
+    os.chdir(folder)
+    me = processes.identity("runner")
+    processes.write_private("agent.json.new", json.dumps(me))
     processes.write_private("heartbeat", "")
     os.rename("agent.json.new", "agent.json")
-    agent.serve()
+    Agent(folder, me, idle_seconds, heartbeat_seconds).serve()  # who can talk to it knows who it is
     for name in ("agent.sock", "agent.json"):  # a good end: the node is not lost
         try:
             os.unlink(name)

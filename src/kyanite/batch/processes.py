@@ -12,7 +12,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import Any
 
 LINUX = sys.platform == "linux"
@@ -120,13 +120,14 @@ def descendants(roots: Iterable[int]) -> list[int]:
     return found
 
 
-def is_marked(pid: int, prefix: bytes) -> bool:
-    """Whether a process was started with a variable that begins so (NAME=value...). Linux only."""
+def is_marked(pid: int, marks: Collection[bytes]) -> bool:
+    """Whether a process was started with one of these variables (NAME=value). Linux only."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return b"\0" + prefix in b"\0" + file.read()
+            variables = set(file.read().split(b"\0"))
     except OSError:
         return False
+    return not variables.isdisjoint(marks)
 
 
 def send(pids: Iterable[int], number: int) -> None:

@@ -38,6 +38,7 @@ from kyanite.batch.specs import FailureInfo, PoolSpec
 from kyanite.batch.staging import StagingError, stage
 from kyanite.errors import BatchError, StateError
 
+_LOOK_AGAIN_SECONDS = 0.01
 SILENT_SECONDS = 5.0  # a told agent that has not ended by then is killed
 NODE_FOLDERS = ("applications", "certs", "fsmounts", "shared", "startup", "volatile", "workitems")
 
@@ -144,11 +145,12 @@ class LocalNodes:
 
     def revive_node(self, place: Place) -> None:
         """Give the node a new agent in the place of a dead or silent one; one that another process made stays."""
-        if self.health(place).wanted != "unknown":
-            return
-        kill_agent(self._agent_folder(place), lambda: self.health(place).wanted == "unknown")
-        self._links.forget(self._agent_folder(place))
-        self.ready_node(place)
+        end = time.monotonic() + SILENT_SECONDS
+        while self.health(place).wanted == "unknown" and time.monotonic() < end:
+            kill_agent(self._agent_folder(place), lambda: self.health(place).wanted == "unknown")
+            self._links.forget(self._agent_folder(place))
+            self.ready_node(place)  # a dying agent may still take the connection: look again
+            time.sleep(_LOOK_AGAIN_SECONDS)
 
     def remove_node(self, place: Place) -> None:
         """End the node's agent and remove the node's folder."""
@@ -370,7 +372,7 @@ class LocalNodes:
 def _end_leftovers(mark: str) -> None:
     """Kill every process that carries the attempt's mark in its environment: its agent is dead."""
     if processes.LINUX:
-        commands.end_marked(mark.encode() + b"\0")
+        commands.end_marked([mark.encode()])
         return
     import psutil
 
