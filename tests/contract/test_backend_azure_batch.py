@@ -14,6 +14,7 @@ from kyanite import limits
 from kyanite.batch.model import TaskState
 from kyanite.batch.pools import Key, Place, Room, open_backend
 from kyanite.batch.pools.azure_batch import container_name, key_name
+from kyanite.batch.remote_link import RemoteLink
 from kyanite.batch.specs import PoolSpec, ResourceFile
 from kyanite.errors import BatchError
 from kyanite.runtime.workspace import Workspace, open_workspace
@@ -230,3 +231,23 @@ def test_a_wrong_key_is_said_where_the_task_waits(world: World) -> None:
     (reason,) = world.service.explain("acct", "pool", "t")
     assert "failed to authenticate" in reason.message
     assert "d3JvbmcgYnV0IGxvbmcgZW5vdWdo" not in reason.message
+
+
+def test_an_older_size_never_follows_a_newer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The far side is being resized when the older one is sent; the newer one is wanted before it is sent again."""
+    monkeypatch.setattr(limits, "REMOTE_RESIZE_PAUSE_SECONDS", 0)
+    sent = []
+
+    class Busy:
+        def post(self, path: str, size: dict[str, int]) -> None:
+            sent.append((path, size))
+            link.size = {"targetDedicatedNodes": 1}
+            raise BatchError("The pool is being resized.", code="PoolBeingResized")
+
+        def close(self) -> None: ...
+
+    link = RemoteLink(Busy(), lambda _keys: {}, lambda _over: None)
+    older = link.size = {"targetDedicatedNodes": 0}
+    world.service._backend("azure_batch")._resize(link, "/pools/p", older)
+    link.close()
+    assert sent == [("/pools/p/resize", {"targetDedicatedNodes": 0})]

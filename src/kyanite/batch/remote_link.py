@@ -16,11 +16,16 @@ _OVER = ("ended", "fenced")
 
 
 class RemoteLink:
-    """What is under way at one pool. `over` is told of attempts that have ended; `trouble` is why nothing is heard."""
+    """What is under way at one pool. `over` is told of attempts that have ended; `trouble` is why nothing is heard.
+
+    `size` is the one that is wanted now; whoever sends one holds `sizing`, so that an older never follows a newer.
+    """
 
     def __init__(self, client: RemoteBatch, look: Look, over: Callable[[list[int]], None]) -> None:
         self.client = client
         self.trouble = ""
+        self.size: Mapping[str, int] = {}
+        self.sizing = threading.Lock()
         self._look = look
         self._over = over
         self._hands = ThreadPoolExecutor(limits.REMOTE_LAUNCHES_AT_ONCE, "azure-batch")

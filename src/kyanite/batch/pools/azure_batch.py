@@ -85,6 +85,10 @@ class RemoteNodes:
     def _ensure(self, account: str, spec: PoolSpec) -> None:
         client, path = self._client(account, spec.id), f"/pools/{segment(spec.id)}"
         document = pool_document(spec, self._records.workspace())
+        size = {name: document[name] for name in ("targetDedicatedNodes", "targetLowPriorityNodes")}
+        link = self._link(account, spec.id)
+        with link.sizing:
+            link.size = size
         there = _unless_missing(lambda: client.get(path).json())
         if there is None:
             client.post("/pools", document)
@@ -93,17 +97,17 @@ class RemoteNodes:
             return
         if _start_of(document) != _start_of(there):
             client.send("PATCH", path, body={"startTask": document.get("startTask", {})})
-        size = {name: document[name] for name in ("targetDedicatedNodes", "targetLowPriorityNodes")}
         if any(there.get(name, 0) != wanted for name, wanted in size.items()):
-            link = self._link(account, spec.id)
             link.later(lambda: self._resize(link, path, size))
 
     def _resize(self, link: RemoteLink, path: str, size: Mapping[str, int]) -> None:
-        """Ask for the size until the far side takes it; it refuses while another resize is under way."""
+        """Ask for the size until the far side takes it (it refuses during another resize) or another is wanted."""
         until = time.monotonic() + limits.REMOTE_RESIZE_SECONDS
         while True:
             try:
-                link.client.post(f"{path}/resize", dict(size))
+                with link.sizing:
+                    if link.size is size:
+                        link.client.post(f"{path}/resize", dict(size))
                 return
             except BatchError as error:
                 if error.error_code not in _NOT_NOW or time.monotonic() > until:
