@@ -16,6 +16,7 @@ _SCHEMA = (
 )
 _WAIT_SECONDS = 30
 _EVER = 2**63 - 1
+_DROPPED_AT_ONCE = 64
 
 
 class RecordStore:
@@ -35,10 +36,13 @@ class RecordStore:
             self._connection.execute(_SCHEMA)
         self.inode = os.stat(file).st_ino
         self._lock = threading.Lock()
+        self._dropped: dict[tuple[str, str], None] = {}  # what the file still has
 
     def get(self, container: str, key: str) -> str | None:
         """The text of a key, or None."""
         with self._lock, _failures():
+            if (container, key) in self._dropped:
+                return None
             query = "SELECT body FROM record WHERE container = ? AND key = ?"
             row = self._connection.execute(query, (container, key)).fetchone()
         return row[0] if row else None
@@ -46,15 +50,27 @@ class RecordStore:
     def put(self, container: str, key: str, body: str) -> None:
         """Write the text of a key."""
         with self._lock, _failures():
+            self._dropped.pop((container, key), None)
             row = (container, key, body, time.time_ns())
             self._connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", row)
 
     def drop(self, container: str, *keys: str) -> None:
-        """Forget keys; those that are not there are fine."""
-        marks = ", ".join("?" * len(keys))
+        """Forget keys; those that are not there are fine. The file follows later: many at once cost what one does."""
         with self._lock, _failures():
-            query = f"DELETE FROM record WHERE container = ? AND key IN ({marks})"  # noqa: S608 - question marks only
-            self._connection.execute(query, (container, *keys))
+            self._dropped.update(((container, key), None) for key in keys)
+            if len(self._dropped) >= _DROPPED_AT_ONCE:
+                self._write_dropped()
+
+    def _write_dropped(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.executemany("DELETE FROM record WHERE container = ? AND key = ?", self._dropped)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self._dropped.clear()
 
     def drop_container(self, container: str) -> None:
         """Forget all keys of a container."""
@@ -64,6 +80,8 @@ class RecordStore:
     def keys(self, container: str, before_ns: int = _EVER, *, after: str = "", most: int = -1) -> list[str]:
         """The keys of a container that were written before a time, sorted; `most` of them, behind `after`."""
         with self._lock, _failures():
+            if self._dropped:
+                self._write_dropped()
             query = "SELECT key FROM record WHERE container = ? AND at < ? AND key > ? ORDER BY key LIMIT ?"
             return [row[0] for row in self._connection.execute(query, (container, before_ns, after, most))]
 
