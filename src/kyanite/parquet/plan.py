@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 BISECTIONS = 26
+EVEN_ENOUGH = 0.002  # of a part: how much smaller the last one may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,23 @@ class Planner:
                 low = middle
             else:
                 best, high = cuts, middle
+        if first_rows is None:
+            best = self._evened(best, start, low, high, capacity)
         return self._parts(best if first_rows is not None else self._snapped(best, start, capacity), start)
+
+    def _evened(self, best: list[Cut], start: int, low: float, high: float, capacity: float) -> list[Cut]:
+        """`best`, or parts of `low` bytes and a last one that is larger, when that makes sizes more alike.
+
+        A cut just before the last page that refers to a dictionary repeats it: between `low`, which gives one part too
+        many, and `high` lies such a jump. The last part is then smaller than the others; with `low` it is larger.
+        """
+        if len(best) < 2 or (last := self._size(best[-2], best[-1])) >= high * (1 - EVEN_ENOUGH):
+            return best
+        other = (self._fill(low, start, None, None) or [])[: len(best) - 1]
+        if len(other) < len(best) - 1 or other[-1] >= best[-1]:
+            return best
+        larger = self._size(other[-1], best[-1])
+        return [*other, best[-1]] if larger <= capacity and larger / low < high / last else best
 
     def by_parts(self, count: int) -> tuple[Part, ...]:
         """`count` parts of bytes as equal as can be; fewer only when there are fewer rows."""

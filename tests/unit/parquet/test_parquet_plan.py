@@ -60,6 +60,25 @@ def test_uniform_rows_give_the_fewest_and_equal_parts(count, rows, parts):
     assert max(sizes) - min(sizes) <= 100 * len(sizes) + 200
 
 
+@settings(max_examples=60)
+@given(st.integers(3, 12), st.integers(2_000, 6_000), st.integers(500, 900), st.integers(105, 150))
+def test_a_jump_by_a_dictionary_makes_no_part_small(count, rows, dictionary, hundredths):
+    """The last part of a greedy plan lacks a dictionary, or has it: whichever is nearer to the others is taken."""
+    groups = [Group(rows, rows * 100)] * count
+    steps = Steps((0, rows), (0.0, float(rows * 100)), 0.0, ((rows * 9 // 10, dictionary * 10),))
+    planner = Planner(groups, lambda _: steps, 0.0)
+    capacity = rows * 100 * hundredths / 100
+    planned = planner.by_bytes(capacity)
+    sizes = []
+    for part in planned:
+        slices = [piece for piece in part if piece.last - piece.first < rows]
+        repeated = sum(steps.dictionaries_from(piece.first) for piece in slices if piece.first)
+        sizes.append(sum(piece.last - piece.first for piece in part) * 100 + repeated)
+    assert rows_of(planned) == every_row(groups)
+    assert max(sizes) <= capacity
+    assert max(sizes) / min(sizes) <= 1 + dictionary * 10 / max(sizes) + 0.01
+
+
 @settings(max_examples=40)
 @given(GROUPS, st.integers(1, 60))
 def test_a_number_of_parts_is_kept_unless_rows_are_fewer(groups, count):
