@@ -79,7 +79,7 @@ def list_command(
     """List the tasks of a job in the order they were added."""
     target = Target(session, account)
     documents: list[Json] = []
-    for found in target.service.list_tasks(target.account, job_id):
+    for found in target.service.list_tasks(target.account, job_id, state="completed" if failed else state):
         if (state is None or found.state == state) and (not failed or found.result == "failure"):
             documents.append(task_document(target, found))
             if len(documents) == limit:
