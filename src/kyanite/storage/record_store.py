@@ -104,9 +104,8 @@ def existing_store(account: str) -> RecordStore | None:
     file = f"{account}/.properties/records.db"
     key = (os.getpid(), file)
     found = _OPEN.get(key)
-    try:
-        inode = os.stat(file).st_ino
-    except FileNotFoundError:
+    inode = _inode(file)
+    if inode is None:
         return None
     return found if found is not None and inode == found.inode else _opened(account)
 
@@ -115,11 +114,20 @@ def _opened(account: str) -> RecordStore:
     file = f"{account}/.properties/records.db"
     key = (os.getpid(), file)
     with _OPENING:
-        old = _OPEN.pop(key, None)
+        old = _OPEN.get(key)
+        if old is not None and _inode(file) == old.inode:
+            return old  # another thread was first, and is at work with it
         if old is not None:
             old.close()
         _OPEN[key] = opened = RecordStore(file)
     return opened
+
+
+def _inode(file: str) -> int | None:
+    try:
+        return os.stat(file).st_ino
+    except FileNotFoundError:
+        return None
 
 
 @contextlib.contextmanager
