@@ -141,13 +141,18 @@ class Planner:
         A cut just before the last page that refers to a dictionary repeats it: between `low`, which gives one part too
         many, and `high` lies such a jump. The last part is then smaller than the others; with `low` it is larger.
         """
-        if len(best) < 2 or (last := self._size(best[-2], best[-1])) >= high * (1 - EVEN_ENOUGH):
+        sizes = self._sizes_of(best, start)
+        if min(sizes) >= high * (1 - EVEN_ENOUGH):
             return best
-        other = (self._fill(low, start, None, None) or [])[: len(best) - 1]
-        if len(other) < len(best) - 1 or other[-1] >= best[-1]:
+        other = [*(self._fill(low, start, None, None) or [])[: len(best) - 1], best[-1]]
+        if len(other) < len(best) or other[-2:-1] >= other[-1:]:
             return best
-        larger = self._size(other[-1], best[-1])
-        return [*other, best[-1]] if larger <= capacity and larger / low < high / last else best
+        others = self._sizes_of(other, start)
+        more_alike = max(others) * min(sizes) < max(sizes) * min(others)
+        return other if max(others) <= capacity and more_alike else best
+
+    def _sizes_of(self, cuts: Sequence[Cut], start: int) -> list[float]:
+        return [self._size(*pair) for pair in pairwise([self._cut(start), *cuts])]
 
     def by_parts(self, count: int) -> tuple[Part, ...]:
         """`count` parts of bytes as equal as can be; fewer only when there are fewer rows."""
