@@ -142,7 +142,7 @@ class Planner:
         many, and `high` lies such a jump. The last part is then smaller than the others; with `low` it is larger.
         """
         sizes = self._sizes_of(best, start)
-        if min(sizes) >= high * (1 - EVEN_ENOUGH):
+        if len(best) < 2 or min(sizes) >= high * (1 - EVEN_ENOUGH):
             return best
         other = [*(self._fill(low, start, None, None) or [])[: len(best) - 1], best[-1]]
         if len(other) < len(best) or other[-2:-1] >= other[-1:]:
