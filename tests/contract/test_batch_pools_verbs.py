@@ -474,3 +474,15 @@ def test_quotas_and_usage(batch):
     }
     assert batch.service.usage("acct") == []
     assert all(image["nodeAgentSKUId"] for image in batch.service.supported_images("acct"))
+
+
+def test_a_corrected_start_task_reaches_a_failed_node_by_a_reboot(batch):
+    batch.pool("failing", startTask={"commandLine": "exit 4", "maxTaskRetryCount": 0})
+    with pytest.raises(BatchError, match="exit code 4"):
+        batch.service.prepare_pool("acct", "failing")
+    states = lambda: [str(node.state) for node in batch.service.nodes("acct", "failing")]  # noqa: E731
+    assert states() == ["starttaskfailed"]
+    batch.service.patch_pool("acct", "failing", {"startTask": {"commandLine": "exit 0"}})
+    batch.service.reboot_node("acct", "failing", "tvm-0001")
+    batch.service.prepare_pool("acct", "failing")
+    assert states() == ["idle"]

@@ -27,11 +27,13 @@ from kyanite.secrets import Vault
 SERVER = """
 import os, signal, sys, time
 from pathlib import Path
+from kyanite import limits
 from kyanite.batch.pools.local import LocalNodes
 from kyanite.batch.service import BatchService
 from kyanite.batch.store import Store
 from kyanite.database import Database
 from kyanite.secrets import Vault
+limits.NODE_LOOK_SECONDS = 0.3
 home, at, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 steps = 0
 def step():
@@ -115,6 +117,7 @@ class Workspace:
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "KILL_GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "NODE_LOOK_SECONDS", 0.3)
     made = []
 
     def build(name="ws", slots=4):
