@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import http.client
 import re
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import quote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from kyanite.errors import StorageError
 from kyanite.limits import OBJECT_STORE_REQUEST_SECONDS, OBJECT_STORE_RETRIES
 from kyanite.storage.uncommitted import UncommittedFile
+
+if TYPE_CHECKING:
+    import http.client  # when it is needed: splits on this machine begin sooner without
 
 BLOCK_BYTES = 8 * 1024 * 1024
 COPIED_BLOCK_BYTES = 100 * 1024 * 1024  # the most that Put Block From URL takes
@@ -46,6 +46,8 @@ class Addressed(Protocol):
 
 def is_proxied(url: str) -> bool:
     """Whether the environment wants requests to this address to go through a proxy, which BlockWriter does not use."""
+    from urllib.request import getproxies, proxy_bypass
+
     address = urlsplit(url)
     return address.scheme in getproxies() and not proxy_bypass(address.netloc)
 
@@ -171,10 +173,12 @@ class BlockWriter(UncommittedFile):
             raise
 
     def _put(self, query: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:
+        from http.client import HTTPException
+
         for attempt in range(OBJECT_STORE_RETRIES + 1):
             try:
                 status, answer, text = self._ask(query, body, headers)
-            except (OSError, http.client.HTTPException):
+            except (OSError, HTTPException):
                 if attempt == OBJECT_STORE_RETRIES:
                     raise StorageError(
                         "The store cannot be reached.",
@@ -207,6 +211,9 @@ class BlockWriter(UncommittedFile):
     def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
         with contextlib.suppress(IndexError):
             return self._idle.pop()
+        import http.client
+        import ssl
+
         if scheme == "https":
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(host, port, timeout=OBJECT_STORE_REQUEST_SECONDS, context=context)
