@@ -13,7 +13,7 @@ from kyanite.batch import wire
 from kyanite.batch.conditions import Conditions
 from kyanite.batch.specs import PoolSpec
 from kyanite.batch.staging import StagingError
-from kyanite.errors import KyaniteError
+from kyanite.errors import BatchError, KyaniteError
 
 
 @pytest.fixture
