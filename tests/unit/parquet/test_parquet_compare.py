@@ -8,11 +8,11 @@ import math
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from parquet_files import COLUMNS, source, split_all, table_of, written
 
 from kyanite.errors import ActivityError, DataError, InvariantError, ParameterError
 from kyanite.parquet import Verified, verify
 from kyanite.parquet.compare import same
+from parquet_files import COLUMNS, source, split_all, table_of, written
 
 DATA = written(table_of(sorted(COLUMNS), 400), row_group_size=150)
 

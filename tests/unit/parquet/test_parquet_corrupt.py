@@ -6,12 +6,12 @@ import io
 import random
 
 import pytest
-from parquet_files import Folder, source, table_of, written
 
 from kyanite import limits
 from kyanite.errors import DataError, KyaniteError, LimitError, UnsupportedError
 from kyanite.parquet import merge, split
 from kyanite.parquet.thrift import I64, decode, encode
+from parquet_files import Folder, source, table_of, written
 
 GOOD = written(table_of(["key", "text", "list"], 200), row_group_size=60, data_page_size=300)
 

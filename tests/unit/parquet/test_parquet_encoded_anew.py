@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from parquet_files import Folder, check, joined, metadata, read, source, split_all, table_of, with_codec, written
 
 from kyanite.errors import DataError
 from kyanite.parquet import split
 from kyanite.parquet.codecs import CODECS, compress, decompress
 from kyanite.parquet.thrift import decode, structs_of
+from parquet_files import Folder, check, joined, metadata, read, source, split_all, table_of, with_codec, written
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])

@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parquet_files import COLUMNS, MemoryWriter, metadata, read, source, table_of, written
 
 from kyanite.errors import ActivityError, DataError
 from kyanite.parquet import merge
 from kyanite.parquet.thrift import BINARY, decode, encode, number_of, structs_of
+from parquet_files import COLUMNS, MemoryWriter, metadata, read, source, table_of, written
 
 OPTIONS = st.fixed_dictionaries(
     {"row_group_size": st.sampled_from([1, 7, 60, 1000])},

@@ -7,7 +7,6 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from parquet_files import Folder, joined, metadata, read, split_all, table_of, written
 
 from kyanite.errors import UnsupportedError
 from kyanite.parquet import FileOpener, Source, merge, split
@@ -16,6 +15,7 @@ from kyanite.parquet.hybrid import cut
 from kyanite.parquet.page_cut import Body, _page_v1, open_body
 from kyanite.parquet.thrift import I64, STRUCT, decode
 from kyanite.parquet.write import FileWriter, RangeCopier
+from parquet_files import Folder, joined, metadata, read, split_all, table_of, written
 
 
 def pages_inside_rows():

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parquet_files import COLUMNS, metadata, read, source, split_all, table_of, written
 
 from kyanite.errors import KyaniteError
 from kyanite.parquet import merge
@@ -20,6 +19,7 @@ from kyanite.parquet.footer import footer_of
 from kyanite.parquet.row_groups import LEARN_FROM, RowGroups
 from kyanite.parquet.thrift import BINARY, I16, I64, LIST, STRUCT, decode, encode, struct_of, structs_of
 from kyanite.parquet.write import FileWriter, RangeCopier
+from parquet_files import COLUMNS, metadata, read, source, split_all, table_of, written
 
 
 def footer(data):

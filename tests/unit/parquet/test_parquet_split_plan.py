@@ -9,10 +9,10 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parquet_files import Folder, MemoryWriter, joined, read, source, split_all, table_of, written
 
 from kyanite.errors import ActivityError, DataError, ParameterError
 from kyanite.parquet import PlannedPart, SplitPlan, plan, split, write_part
+from parquet_files import Folder, MemoryWriter, joined, read, source, split_all, table_of, written
 
 NAMES = ["key", "text", "kind", "list"]
 DATA = written(table_of(NAMES, 3000), row_group_size=700, data_page_size=900)

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parquet_files import check, metadata, read, source, split_all, table_of, written
 
 from kyanite.parquet import plan
 from kyanite.parquet.footer import footer_of
@@ -23,6 +22,7 @@ from kyanite.parquet.page_cut import data_header, open_body
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import Summary, column_index_of, fold, indexed_summaries, page_summary, statistics_of
 from kyanite.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, TRUE, decode, encode, structs_of
+from parquet_files import check, metadata, read, source, split_all, table_of, written
 
 RNG = random.Random(2)
 TYPES = {

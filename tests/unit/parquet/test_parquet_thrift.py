@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parquet_files import table_of, written
 
 from kyanite.errors import DataError
 from kyanite.parquet import thrift
 from kyanite.parquet.thrift import BINARY, DOUBLE, FALSE, I8, I32, I64, LIST, MAP, SET, STRUCT, TRUE, UUID
+from parquet_files import table_of, written
 
 I64_RANGE = st.integers(-(2**63), 2**63 - 1)
 SCALARS = st.one_of(
