@@ -165,7 +165,7 @@ def test_signals_reach_the_program(number: signal.Signals) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        assert process.stdout.read() == "caught\n"
+        assert process.communicate(timeout=30)[0] == "caught\n"
     assert process.returncode == 5
 
 

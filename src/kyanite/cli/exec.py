@@ -102,15 +102,39 @@ def program_environment(told: Mapping[str, str]) -> dict[str, str]:
 
 def run_program(program: Sequence[str], variables: Mapping[str, str]) -> int:
     """Run a program to its end in our place: signals reach it, its exit code is ours."""
-    try:
-        process = subprocess.Popen(list(program), env=dict(variables))
-    except FileNotFoundError as missing:
-        raise ProgramError(f"There is no program '{program[0]}'.", _NOT_FOUND) from missing
-    except OSError as problem:
-        raise ProgramError(f"'{program[0]}' cannot be started: {problem.strerror}.", _NOT_STARTED) from problem
-    with _signals_forwarded(process):
+    with _signals_forwarded() as forwarding:
+        try:
+            process = subprocess.Popen(list(program), env=dict(variables))
+        except FileNotFoundError as missing:
+            raise ProgramError(f"There is no program '{program[0]}'.", _NOT_FOUND) from missing
+        except OSError as problem:
+            raise ProgramError(f"'{program[0]}' cannot be started: {problem.strerror}.", _NOT_STARTED) from problem
+        forwarding.to(process)
         code = process.wait()
     return code if code >= 0 else 128 - code
+
+
+class _Forwarding:
+    """Passes signals on to a program; those that come before it has started reach it then."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[Any] | None = None
+        self._early: list[int] = []
+
+    def to(self, process: subprocess.Popen[Any]) -> None:
+        """The program that gets the signals from now on."""
+        self._process = process
+        while self._early:
+            process.send_signal(self._early.pop(0))
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        # Ctrl-C goes from the terminal to the whole foreground group: the program has had it already
+        if number in _FROM_TERMINAL and _in_foreground():
+            return
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._process.send_signal(number)
 
 
 class ProgramError(UserError):
@@ -122,15 +146,16 @@ class ProgramError(UserError):
 
 
 @contextmanager
-def _signals_forwarded(process: subprocess.Popen[Any]) -> Iterator[None]:
-    def forward(number: int, frame: FrameType | None) -> None:
-        # Ctrl-C goes from the terminal to the whole foreground group: the program has had it already
-        if not (number in _FROM_TERMINAL and _in_foreground()):
-            process.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+def _signals_forwarded() -> Iterator[_Forwarding]:
+    """Signals are passed on for the length of a `with`; what is ignored (nohup) stays ignored, by the program too."""
+    forwarding = _Forwarding()
+    before = {
+        number: signal.signal(number, forwarding)
+        for number in _FORWARDED
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
-        yield
+        yield forwarding
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
