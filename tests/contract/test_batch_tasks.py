@@ -294,6 +294,15 @@ def test_the_queries_of_a_turn_use_their_indices(batch):
     pools = plan(batch, "waiting_pools")
     assert "batch_jobs_active" in pools and "batch_tasks_ready" in pools
     assert "batch_tasks_ready" in plan(batch, "waiting_jobs", account="acct", pool="p")
+    for statement, more in {
+        "nodes": {},
+        "holders": {},
+        "node_counts": {},
+        "stop_attempts_on_node": {"node": "n"},
+        "stop_tasks_on_node": {"node": "n", "reason": "Requeued"},
+    }.items():  # what is running now, not all that ever ran there
+        named = {"account": "acct", **({} if statement == "node_counts" else {"pool": "p"}), **more}
+        assert "batch_attempts_node" not in plan(batch, statement, **named), statement
     assert "batch_tasks_counted" in plan(batch, "task_counts", account="acct", job="j")
     assert "SCAN" not in plan(batch, "unfinished_tasks", account="acct", job="j").replace("SCAN CONSTANT ROW", "")
     for name, index in (("jobs_to_look_at", "batch_jobs_attention"), ("stops_wanted", "batch_attempts_stop")):

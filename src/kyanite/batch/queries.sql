@@ -25,13 +25,13 @@ SELECT p.*, (SELECT COUNT(*) FROM batch_nodes n WHERE n.account = p.account AND 
 FROM batch_pools p WHERE p.account = :account AND p.key = :key
 
 -- name: nodes
-SELECT n.*, (SELECT COALESCE(SUM(a.slots), 0) FROM batch_attempts a
+SELECT n.*, (SELECT COALESCE(SUM(a.slots), 0) FROM batch_attempts a INDEXED BY batch_attempts_open
              WHERE a.account = n.account AND a.pool = n.pool AND a.node = n.id AND a.kind = 'task'
                AND a.ended_at IS NULL) AS used,
-       (SELECT COUNT(*) FROM batch_attempts a
+       (SELECT COUNT(*) FROM batch_attempts a INDEXED BY batch_attempts_open
         WHERE a.account = n.account AND a.pool = n.pool AND a.node = n.id AND a.kind = 'task'
           AND a.ended_at IS NULL) AS running,
-       (SELECT MAX(a.id) FROM batch_attempts a
+       (SELECT MAX(a.id) FROM batch_attempts a INDEXED BY batch_attempts_open
         WHERE a.account = n.account AND a.pool = n.pool AND a.node = n.id AND a.kind = 'start'
           AND a.ended_at IS NULL) AS starting
 FROM batch_nodes n WHERE n.account = :account AND n.pool = :pool ORDER BY n.number
@@ -325,11 +325,11 @@ UPDATE batch_attempts SET stop = 1 WHERE account = :account AND job = :job AND e
 
 -- name: stop_tasks_on_node
 UPDATE batch_tasks SET stop_reason = CASE WHEN stop_reason = 'TaskEnded' THEN stop_reason ELSE :reason END
-WHERE sequence IN (SELECT task FROM batch_attempts
+WHERE sequence IN (SELECT task FROM batch_attempts INDEXED BY batch_attempts_open
                    WHERE account = :account AND pool = :pool AND node = :node AND kind = 'task' AND ended_at IS NULL)
 
 -- name: stop_attempts_on_node
-UPDATE batch_attempts SET stop = 1
+UPDATE batch_attempts INDEXED BY batch_attempts_open SET stop = 1
 WHERE account = :account AND pool = :pool AND node = :node AND ended_at IS NULL AND stop = 0 AND kind = 'task'
 
 -- name: open_tasks_of_job
@@ -403,7 +403,7 @@ DELETE FROM batch_schedules WHERE account = :account AND key = :key
 
 -- name: node_counts
 SELECT n.pool, n.dedicated, n.state, n.leaving, n.scheduling, COUNT(*) AS n,
-       EXISTS (SELECT 1 FROM batch_attempts a WHERE a.account = n.account AND a.pool = n.pool AND a.node = n.id
+       EXISTS (SELECT 1 FROM batch_attempts a INDEXED BY batch_attempts_open WHERE a.account = n.account AND a.pool = n.pool AND a.node = n.id
                AND a.kind = 'task' AND a.ended_at IS NULL) AS busy
 FROM batch_nodes n WHERE n.account = :account GROUP BY n.pool, n.dedicated, n.state, n.leaving, n.scheduling, busy
 
@@ -535,7 +535,7 @@ SELECT id, state FROM batch_tasks WHERE account = :account AND job = :job AND de
 SELECT needs, remaining FROM batch_dependencies WHERE dependent = :sequence ORDER BY needs
 
 -- name: holders
-SELECT j.id AS job_id, t.id, a.node FROM batch_attempts a JOIN batch_tasks t ON t.sequence = a.task
+SELECT j.id AS job_id, t.id, a.node FROM batch_attempts a INDEXED BY batch_attempts_open JOIN batch_tasks t ON t.sequence = a.task
  JOIN batch_jobs j ON j.account = t.account AND j.key = t.job
 WHERE a.account = :account AND a.pool = :pool AND a.kind = 'task' AND a.ended_at IS NULL ORDER BY a.id LIMIT 100
 
