@@ -25,6 +25,13 @@ class Refused(KyaniteError):
     status = 403
 
 
+class Misdirected(Refused):
+    """A request for a host that this server is not: a name that somebody made lead to a loopback address."""
+
+    code = "MisdirectedRequest"
+    status = 421
+
+
 class BadMethod(KyaniteError):
     """A method no service knows."""
 
@@ -37,7 +44,7 @@ def check(request: Request, is_own_host: Callable[[str], bool]) -> None:
     if request.method not in METHODS:
         raise BadMethod(f"The method {request.method[:20]!r} is not supported.")
     if request.host not in _LOOPBACK and not is_own_host(request.host):
-        raise Refused("The request names a host that is not this server's.", cure="Use 127.0.0.1 or localhost.")
+        raise Misdirected("The request names a host that is not this server's.", cure="Use 127.0.0.1 or localhost.")
     if request.method in _SAFE:
         return
     origin = request.headers.get("origin")

@@ -70,13 +70,17 @@ def test_every_route_lets_its_own_role_in(front: Front) -> None:
             assert_refused(answer, route, 501, "NotSupported", route.operation)
 
 
-@pytest.mark.parametrize("header", [{"host": "evil.example"}, {"origin": "https://evil.example"}])
-def test_a_foreign_host_and_a_foreign_page_are_refused_and_written_down(front: Front, header: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("header", "status"), [({"host": "evil.example"}, 421), ({"origin": "https://evil.example"}, 403)]
+)
+def test_a_foreign_host_and_a_foreign_page_are_refused_and_written_down(
+    front: Front, header: dict[str, str], status: int
+) -> None:
     answer = front.put(FACTORY, {"location": "local"}, headers=header)
-    assert answer.status == 403
+    assert answer.status == status
     front.get(f"{SCOPE}/providers/Microsoft.DataFactory/factories")  # lets the log be written
     found = list(entries(front.workspace.database, refused=True))
-    assert [entry["result"] for entry in found] == [403]
+    assert [entry["result"] for entry in found] == [status]
     assert front.workspace.factories() == []
 
 
