@@ -65,7 +65,7 @@ class Az:
 def az(tmp_path: Path) -> Iterator[Az]:
     if not AZ.exists():
         pytest.fail("az is missing: python3 bench/environment.py clients-az")
-    if not AUTHORS_TEMPLATE.is_file():
+    if not AUTHORS_TEMPLATE.is_file() and not os.environ.get("CI"):
         pytest.skip("the author's template is not beside this checkout")
     with open_workspace(tmp_path / "home", create=True) as workspace:
         pool = RunPool(workspace, make_worker=lambda: Worker(workspace))
