@@ -62,7 +62,7 @@ class _Peak:
     """
 
     def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
+        self._root = pid
         self._most = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch)
@@ -76,10 +76,22 @@ class _Peak:
 
     def _watch(self) -> None:
         while not self._ended.wait(INTERVAL):
-            with contextlib.suppress(psutil.Error):
-                processes = [self._root, *self._root.children(recursive=True)]
-                sizes = [_resident(process.pid) for process in processes]
-                self._most = max(self._most, sum(now for now, _ in sizes), *(highest for _, highest in sizes))
+            sizes = [_resident(pid) for pid in _tree(self._root)]
+            self._most = max(self._most, sum(now for now, _ in sizes), *(highest for _, highest in sizes))
+
+
+def _tree(root: int) -> list[int]:
+    """A process and all below it. A look at these files takes 0.05 ms; through psutil, 1.5 ms of every 10."""
+    if not Path(f"/proc/{root}/task").is_dir():
+        with contextlib.suppress(psutil.Error):
+            return [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
+        return [root]
+    found = [root]
+    for pid in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += map(int, (task / "children").read_text("ascii").split())
+    return found
 
 
 def _resident(pid: int) -> tuple[int, int]:
@@ -117,8 +129,17 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("| " + " | ".join([line[0].ljust(widths[0]), *cells[1:]]) + " |")
 
 
-def machine() -> str:
-    """What kind of machine this is, in a few words."""
-    memory = psutil.virtual_memory().total / 2**30
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB memory, {os.uname().sysname}, load {load:.1f} at the start"
+class Machine:
+    """What kind of machine this is, in a few words, and how much of it others took until the words are asked for."""
+
+    def __init__(self) -> None:
+        self._load = os.getloadavg()[0]
+        self._before = psutil.cpu_times()
+
+    def __str__(self) -> str:
+        memory = psutil.virtual_memory().total / 2**30
+        told = f"{os.cpu_count()} cores, {memory:.0f} GiB memory, {os.uname().sysname}, load {self._load:.1f} before"
+        now = psutil.cpu_times()
+        stolen = getattr(now, "steal", 0.0) - getattr(self._before, "steal", 0.0)
+        share = stolen / max(1e-9, sum(now) - sum(self._before))
+        return f"{told}, {share:.1%} of the processors taken by other machines" if stolen else told

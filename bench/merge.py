@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     environment.prepare("bench")
-    told = measure.machine()
+    told = measure.Machine()
     source = inputs.path_of("a", 1.0, options.cache)
     with tempfile.TemporaryDirectory(dir=options.cache) as folder:
         files = lay_out(Path(folder), source, options.megabytes)
@@ -154,7 +154,7 @@ def main() -> None:
         ]
         print(
             json.dumps(
-                {"machine": told, "bytes": size, "files": len(files), "peers": rows, "goal": goal(peers)}, indent=2
+                {"machine": str(told), "bytes": size, "files": len(files), "peers": rows, "goal": goal(peers)}, indent=2
             )
         )
         return

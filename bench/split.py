@@ -223,7 +223,7 @@ def main() -> None:
     if len(names) > 2:
         environment.prepare("bench")
     results = []
-    told = measure.machine()
+    told = measure.Machine()
     for text in options.inputs:
         try:
             given = find_input(text, options)
@@ -240,7 +240,7 @@ def main() -> None:
             measure.print_table(HEADS, rows_of(peers))
             print("", *goals(given, peers), sep="\n- ")
     if options.json:
-        print(json.dumps({"machine": told, "results": results}, indent=2))
+        print(json.dumps({"machine": str(told), "results": results}, indent=2))
     if options.plot:
         plot(results, options.plot)
 

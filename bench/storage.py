@@ -335,6 +335,7 @@ def work(rounds: int, small: int, megabytes: int) -> None:
     """
     import measure as tables
 
+    told = tables.Machine()
     found: dict[str, dict[str, list[float]]] = {}
     body, large = os.urandom(4096), os.urandom(1 << 20) * megabytes
     with contextlib.ExitStack() as stack:
@@ -364,7 +365,7 @@ def work(rounds: int, small: int, megabytes: int) -> None:
                 measured("GET large, us/MB", name, lambda store=store: store.get("large"), megabytes)
                 measured("list, us/name", name, store.names, small * (number + 1))
         peaks = {name: peak_mb(pid) for name, (_, pid) in servers.items()}
-    print(f"{tables.machine()}; {rounds} rounds of {small} requests, {megabytes} MB large\n")
+    print(f"{told}; {rounds} rounds of {small} requests, {megabytes} MB large\n")
     rows = []
     for line, values in found.items():
         ours, floor = (statistics.median(values[name]) for name in ("kyanite", "floor"))
@@ -387,6 +388,9 @@ def main() -> None:
     if options.work:
         work(4 * options.runs, options.small // 5, options.megabytes)
         return
+    import measure as tables
+
+    told = tables.Machine()
     rounds: dict[tuple[str, str], list[dict[str, float]]] = {}
     for number in range(options.runs):
         servers = options.servers.split(",")
@@ -400,17 +404,17 @@ def main() -> None:
                     figures = {**json.loads(out), "server, CPU s": cpu_seconds(pid), "server, peak MB": peak_mb(pid)}
                     rounds.setdefault((server, client), []).append(figures)
                     print(server, client, {k: round(v, 1) for k, v in figures.items()}, file=sys.stderr, flush=True)
-    report(options, rounds)
+    report(options, rounds, told)
 
 
-def report(options: Any, rounds: dict[tuple[str, str], list[dict[str, float]]]) -> None:
+def report(options: Any, rounds: dict[tuple[str, str], list[dict[str, float]]], told: object) -> None:
     """A table of medians, and how many times better ours is."""
     if options.json:
         print(json.dumps({f"{server}/{client}": runs for (server, client), runs in rounds.items()}))
         return
     import measure as tables
 
-    print(f"{tables.machine()}; {options.megabytes} MB large, {options.list} names, {options.runs} runs\n")
+    print(f"{told}; {options.megabytes} MB large, {options.list} names, {options.runs} runs\n")
     for client in options.clients.split(","):
         servers = [server for server in options.servers.split(",") if (server, client) in rounds]
         rows = []
