@@ -47,11 +47,12 @@ def prefixes_of(paths: Sequence[str], prefix: str | None) -> list[str]:
         if deeper == depths:
             break
         depths = deeper
-    seen: Counter[str] = Counter()
-    for number, name in enumerate(names):
-        seen[name] += 1
-        if seen[name] > 1:
-            names[number] = f"{name}-{seen[name]}"
+    taken, numbers = set[str](), dict.fromkeys(names, 1)
+    for place, name in enumerate(names):
+        while names[place] in taken:
+            numbers[name] += 1
+            names[place] = f"{name}-{numbers[name]}"
+        taken.add(names[place])
     return [f"{prefix}-{name}" if prefix else name for name in names]
 
 

@@ -19,6 +19,7 @@ from kyanite.movement.split_names import Namings, prefixes_of
         (["p/x/a.pq", "q/x/a.pq", "a.pq"], None, ["p-x-a", "q-x-a", "a"]),
         (["in/a.parquet", "in/a.parquet", "in/a.pq"], None, ["in-a", "in-a-2", "in-a-3"]),
         (["x/.parquet"], None, [".parquet"]),
+        (["a.parquet", "a.pq", "a-2.parquet"], None, ["a", "a-2", "a-2-2"]),
     ],
 )
 def test_prefixes(paths, prefix, expected):
