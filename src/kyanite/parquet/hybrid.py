@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import NamedTuple
 
 from kyanite.errors import DataError
 from kyanite.parquet.thrift import read_varint, write_varint
 
 MAX_LEVEL_WIDTH = 8
+TOO_EARLY = "A page's levels or indices end too early."
 
 
 def runs(data: bytes, width: int, count: int) -> Iterator[tuple[bool, int, int, int]]:
@@ -19,34 +21,78 @@ def runs(data: bytes, width: int, count: int) -> Iterator[tuple[bool, int, int, 
         try:
             head, position = read_varint(data, position)
         except IndexError:
-            raise DataError("A page's levels or indices end too early.") from None
+            raise DataError(TOO_EARLY) from None
         values = (head >> 1) * 8 if head & 1 else head >> 1
         size = (head >> 1) * width if head & 1 else step
         # The last packed run may be cut short by writers that do not pad it.
         if values == 0 or (position + size > len(data) and not (head & 1 and covered + values >= count)):
-            raise DataError("A page's levels or indices end too early.")
+            raise DataError(TOO_EARLY)
         yield bool(head & 1), min(values, count - covered), position, position + size
         covered += values
         position += size
 
 
+class _Run(NamedTuple):
+    """A run of `values` values from value `start` on: its header at byte `head`, its content at `begin` .. `end`."""
+
+    start: int
+    values: int
+    head: int
+    begin: int
+    end: int
+    packed: bool
+
+
 def cut(data: bytes, width: int, count: int, first: int, last: int) -> bytes:
-    """Values `first` .. `last` of the `count` values in `data`, in the same encoding."""
+    """Values `first` .. `last` of the `count` values in `data`, in the same encoding.
+
+    Runs between the two ends are copied without a look at them.
+    """
+    if first >= last:
+        return b""
     out = bytearray()
-    start = 0
-    for packed, values, begin, end in runs(data, width, count):
-        low, high = max(first - start, 0), min(last - start, values)
-        start += values
-        if low >= high:
-            continue
-        if packed:
-            _cut_packed(out, data[begin:end].ljust(end - begin, b"\0"), width, low, high)
-        else:
-            write_varint(out, (high - low) << 1)
-            out += data[begin:end]
-        if start >= last:
-            break
+    run = _run_of(data, width, count, first, 0, 0)
+    behind = run.start + run.values
+    _put(out, data, width, run, first - run.start, min(last, behind) - run.start)
+    if last > behind:
+        if last == count:
+            return bytes(out + data[run.end :])
+        final = _run_of(data, width, count, last - 1, run.end, behind)
+        out += data[run.end : final.head]
+        _put(out, data, width, final, 0, last - final.start)
     return bytes(out)
+
+
+def _run_of(data: bytes, width: int, count: int, value: int, position: int, start: int) -> _Run:
+    """The run that holds a value, looked for from the run of value `start` on, whose header is at `position`."""
+    size_of_value = (width + 7) // 8
+    try:
+        while True:
+            head, begin = data[position], position + 1
+            if head > 127:
+                head, begin = read_varint(data, position)
+            if head & 1:
+                values, end = (head >> 1) * 8, begin + (head >> 1) * width
+            else:
+                values, end = head >> 1, begin + size_of_value
+            if start + values > value:
+                break
+            position, start = end, start + values
+    except IndexError:
+        raise DataError(TOO_EARLY) from None
+    if end > len(data) and not (head & 1 and start + values >= count):
+        raise DataError(TOO_EARLY)
+    return _Run(start, values, position, begin, end, bool(head & 1))
+
+
+def _put(out: bytearray, data: bytes, width: int, run: _Run, low: int, high: int) -> None:
+    """Append values `low` .. `high` of a run."""
+    content = data[run.begin : run.end]
+    if run.packed:
+        _cut_packed(out, content.ljust(run.end - run.begin, b"\0"), width, low, high)
+    else:
+        write_varint(out, (high - low) << 1)
+        out += content
 
 
 def _cut_packed(out: bytearray, packed: bytes, width: int, low: int, high: int) -> None:

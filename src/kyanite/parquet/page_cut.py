@@ -18,6 +18,7 @@ WIDTHS = {INT32: 4, INT64: 8, INT96: 12, FLOAT: 4, DOUBLE: 8}
 PLAIN, PLAIN_DICTIONARY, RLE = 0, 2, 3
 DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY, RLE_DICTIONARY, BYTE_STREAM_SPLIT = range(5, 10)
 DICTIONARY = (PLAIN_DICTIONARY, RLE_DICTIONARY)
+FEW_VALUES = 64
 ANY_TYPE = (BOOLEAN, INT32, INT64, INT96, FLOAT, DOUBLE, BYTE_ARRAY, FIXED)
 CUT_ENCODINGS = {
     PLAIN: ANY_TYPE,
@@ -128,17 +129,18 @@ def cut_page(header: Struct, data: bytes, leaf: Leaf, codec: int, first: int, la
         if starts[:1] != b"\0":
             raise NotCuttable("Pages that begin inside a row are not cut.")
         first, last = _nth_row(starts, first), _nth_row(starts, last)
-    begin, end = first, last
+    begin, end, present = first, last, total
     old_nulls = 0
     if leaf.max_definition:
         defined = _levels(body.definition, leaf.max_definition, total)
         begin = defined.count(leaf.max_definition, 0, first)
         end = begin + defined.count(leaf.max_definition, first, last)
-        old_nulls = total - end - defined.count(leaf.max_definition, last)
+        present = end + defined.count(leaf.max_definition, last)
+        old_nulls = total - present
     new = Body(
         _cut_levels(body.repetition, leaf.max_repetition, total, first, last),
         _cut_levels(body.definition, leaf.max_definition, total, first, last),
-        cut_values(body.values, encoding_of(header), leaf, begin, end),
+        cut_values(body.values, encoding_of(header), leaf, begin, end, present),
     )
     values, nulls = last - first, last - first - (end - begin)
     version_1 = number_of(header, 1) == DATA_PAGE
@@ -154,7 +156,15 @@ def _cut_levels(data: bytes, most: int, total: int, first: int, last: int) -> by
 
 def _nth_row(starts: bytes, row: int) -> int:
     """The index of the first value of row `row`; the number of values for the row behind the last one."""
-    position = -1
+    low, high = 0, len(starts)
+    while high - low > FEW_VALUES:
+        middle = (low + high) // 2
+        before = starts.count(0, low, middle)
+        if before > row:
+            high = middle
+        else:
+            row, low = row - before, middle
+    position = low - 1
     for _ in range(row + 1):
         position = starts.find(0, position + 1)
         if position < 0:
@@ -216,17 +226,17 @@ def text_ends(header: Struct, data: bytes, leaf: Leaf, codec: int) -> list[int]:
     return ends or [0]
 
 
-def cut_values(values: bytes, encoding: int, leaf: Leaf, first: int, last: int) -> bytes:
-    """Values `first` .. `last` (nulls not counted) in the same encoding."""
+def cut_values(values: bytes, encoding: int, leaf: Leaf, first: int, last: int, count: int) -> bytes:
+    """Values `first` .. `last` of `count` (nulls not counted) in the same encoding."""
     if encoding in DICTIONARY:
         width = values[0] if values else 0
         if width > 32:
             raise DataError(f"A page's dictionary indices have {width} bits.")
-        return bytes([width]) + hybrid.cut(values[1:], width, last, first, last)
+        return bytes([width]) + hybrid.cut(values[1:], width, count, first, last)
     if encoding == PLAIN:
         return _cut_plain(values, leaf, first, last)
     if encoding == RLE:
-        bits = hybrid.cut(values[4:], 1, last, first, last)
+        bits = hybrid.cut(values[4:], 1, count, first, last)
         return packing.pack("<I", len(bits)) + bits
     if encoding == DELTA_BINARY_PACKED:
         return delta.cut_integers(values, 8 * WIDTHS[leaf.type], first, last)
