@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -14,12 +13,9 @@ from urllib.parse import quote
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "unit" / "server"))
-
-from management_kit import BLOB, DATASET, FACTORY, PIPELINE, SCHEDULE, Front
-
 from kyanite.runtime.workspace import open_workspace
 from kyanite.server.management.providers import load_providers
+from management_kit import BLOB, DATASET, FACTORY, PIPELINE, SCHEDULE, Front
 
 NAMES = [
     "P",

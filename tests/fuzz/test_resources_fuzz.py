@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -13,11 +12,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "unit" / "server"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from management_kit import Front
 from test_management_fuzz import content as factory_content
 from test_management_fuzz import mutated, value
 
@@ -26,6 +20,7 @@ from kyanite.errors import KyaniteError
 from kyanite.runtime.deploy import understand
 from kyanite.runtime.workspace import open_workspace
 from kyanite.server.management.providers import load_providers
+from management_kit import Front
 
 NAMES = ["rg", "first", "mystore", "mybatch", "mypool", "box", "default", "kyanite", "missing", "a b", "%00", "a" * 300]
 EXPRESSIONS = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from simulation import Simulation
 from test_engine_rerun import activity, call, custom, each, expression, pipeline, record_of
 
 from kyanite.engine.explain import Explained, Explanation, explain, explanation_document
 from kyanite.engine.rerun import RerunPlanner
+from kyanite.testing.conformance.control_flow import ScriptedRun as Simulation
 
 Json = Any
 

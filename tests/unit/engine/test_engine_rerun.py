@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from simulation import SimulatedRun, Simulation
 
 from kyanite.engine import events as ev
 from kyanite.engine.record import RunRecord, run_record
 from kyanite.engine.rerun import RerunPlanner
 from kyanite.engine.rerun_points import anything_failed, failed_loops, start_point
 from kyanite.errors import ConflictError, NotFoundError
+from kyanite.testing.conformance.control_flow import ScriptedRun as Simulation
+from kyanite.testing.simulated_run import SimulatedRun
 
 Json = Any
 

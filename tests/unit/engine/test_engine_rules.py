@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from simulation import Simulation
 
 from kyanite.engine import events as ev
 from kyanite.engine.state import RunState
 from kyanite.errors import InvariantError, ParameterError, StateError
+from kyanite.testing.conformance.control_flow import ScriptedRun as Simulation
 
 
 def after(*names: str) -> list[dict]:

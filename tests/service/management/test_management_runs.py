@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from management_kit import FACTORY, PIPELINE, SCHEDULE, Front
 
 from kyanite.engine.triggers.values import utc_moment
 from kyanite.limits import MANAGEMENT_PAGE
 from kyanite.runtime.scheduler import Scheduler
 from kyanite.runtime.worker import Worker
 from kyanite.runtime.workspace import open_workspace
+from management_kit import FACTORY, PIPELINE, SCHEDULE, Front
 
 ALWAYS = {"lastUpdatedAfter": "2000-01-01T00:00:00Z", "lastUpdatedBefore": "2100-01-01T00:00:00.000Z"}
 FAILING = {

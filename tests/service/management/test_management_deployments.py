@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from management_kit import SCOPE, Front
 
 from kyanite.runtime.workspace import open_workspace
+from management_kit import SCOPE, Front
 
 DEPLOYMENT = f"{SCOPE}/providers/Microsoft.Resources/deployments/first"
 STORE = f"{SCOPE}/providers/Microsoft.Storage/storageAccounts/airdata"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from management_kit import FACTORY, Front
 
 from kyanite.server.management.arm import ArmError
 from kyanite.server.management.datafactory.inference import infer_types
+from management_kit import FACTORY, Front
 
 STORE = {"type": "LinkedServiceReference", "referenceName": "Store"}
 LOCATION = {"container": "c", "type": "AzureBlobStorageLocation"}

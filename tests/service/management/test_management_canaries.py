@@ -7,10 +7,9 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
-from management_kit import FACTORY, Front
-
 from kyanite.runtime.worker import Worker
 from kyanite.server.tokens import admin_key
+from management_kit import FACTORY, Front
 
 ALWAYS = {"lastUpdatedAfter": "2000-01-01T00:00:00Z", "lastUpdatedBefore": "2100-01-01T00:00:00Z"}
 CANARIES = {

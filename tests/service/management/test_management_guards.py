@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-from management_kit import FACTORY, PIPELINE, SCOPE, Answer, Front
 
 from kyanite import limits
 from kyanite.server.management.admission import Admission, Bucket
@@ -14,6 +13,7 @@ from kyanite.server.management.audit import entries
 from kyanite.server.management.providers import PROVIDERS, load_providers
 from kyanite.server.management.routing import Router, namespace_of, split_path
 from kyanite.server.tokens import ROLES
+from management_kit import FACTORY, PIPELINE, SCOPE, Answer, Front
 
 ROUTES = [route for provider in load_providers().values() for route in provider.routes]
 LOWER = {"operator": "reader", "author": "operator", "admin": "author"}

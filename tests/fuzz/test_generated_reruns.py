@@ -6,18 +6,22 @@ import json
 from contextlib import suppress
 
 import pytest
-from simulation import Simulation
-from test_engine_rerun import record_of
 from test_generated_pipelines import Generator
 
 from kyanite.engine import events as ev
 from kyanite.engine.explain import explain
-from kyanite.engine.record import RunRecord
+from kyanite.engine.record import RunRecord, run_record
 from kyanite.engine.rerun import RerunPlanner
 from kyanite.engine.rerun_points import failed_loops, start_point
 from kyanite.errors import ConflictError
+from kyanite.testing.conformance.control_flow import ScriptedRun as Simulation
+from kyanite.testing.simulated_run import SimulatedRun
 
 PIPELINES = 120
+
+
+def record_of(run: SimulatedRun) -> RunRecord:
+    return run_record(run.state.run_id, run.state.pipeline, run.log)
 
 
 @pytest.mark.parametrize("block", range(4))

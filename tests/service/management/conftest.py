@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from management_kit import FACTORY, PIPELINE, Front
 
 from kyanite.runtime.workspace import open_workspace
+from management_kit import FACTORY, PIPELINE, Front
 
 
 @pytest.fixture

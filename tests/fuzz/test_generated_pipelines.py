@@ -1,6 +1,6 @@
 """Generated pipelines: the engine and the plain model must agree on every one of them.
 
-100,000 of them (some minutes): `python3 dev.py test -m slow tests/unit/engine/test_generated_pipelines.py`.
+100,000 of them (some minutes): `python3 dev.py test -m slow tests/fuzz/test_generated_pipelines.py`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterable
 import pytest
 from pipeline_generator import Generator, WideGenerator
 from plain_model import Expected, run_pipeline, run_scope
-from simulation import Simulation
 
 from kyanite.engine import events as ev
+from kyanite.testing.conformance.control_flow import ScriptedRun as Simulation
 
 PIPELINES = 240
 WIDE_PIPELINES = 2_000

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from management_kit import BLOB, DATASET, FACTORY, PIPELINE, SCHEDULE, SCOPE, Front
 
 from kyanite import limits
+from management_kit import BLOB, DATASET, FACTORY, PIPELINE, SCHEDULE, SCOPE, Front
 
 ASTERISKS = {"type": "SecureString", "value": "**********"}
 SECRET = "c2VjcmV0LWtleS1vZi1hY2N0"
