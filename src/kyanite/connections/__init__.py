@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from kyanite.connections.addresses import is_local, open_url
 from kyanite.connections.connection import Connection, Writer, WriterSet
 from kyanite.errors import UnsupportedError
-from kyanite.storage import Entry, StorageAccounts
+from kyanite.storage import Entry
+
+if TYPE_CHECKING:
+    from kyanite.storage import StorageAccounts
 
 CONNECTIONS = {
     "AzureBlobFS": "azure_storage:open_linked_service",

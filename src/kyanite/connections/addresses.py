@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from kyanite.connections.azure_storage import open_account
 from kyanite.connections.connection import Connection
-from kyanite.connections.linked_service import AccountAddress, from_endpoint
 from kyanite.connections.local_folder import LocalFolder
 from kyanite.errors import UnsupportedError, UserError
-from kyanite.storage import StorageAccounts
 from kyanite.storage.model import join, normalise
+
+if TYPE_CHECKING:
+    from kyanite.storage import StorageAccounts
 
 _FORMS = (
     "https://ACCOUNT.blob.core.windows.net/container/path",
@@ -34,10 +35,10 @@ def open_url(url: str, accounts: StorageAccounts | None, credential: str | None 
             return _open_file(url)
         case "file":
             return _open_file(unquote(urlsplit(url).path))
-        case "http" | "https":
-            return _open_https(url, accounts, credential)
-        case "abfs" | "abfss" | "wasb" | "wasbs":
-            return _open_hadoop(url, scheme, accounts, credential)
+        case "http" | "https" | "abfs" | "abfss" | "wasb" | "wasbs":
+            from kyanite.connections.azure_addresses import open_azure_url
+
+            return open_azure_url(url, scheme, accounts, credential)
         case "s3" | "s3a":
             from kyanite.connections.object_store import open_bucket
 
@@ -55,32 +56,3 @@ def _open_file(path: str) -> tuple[Connection, str]:
     if not path:
         raise UserError("The path is empty.")
     return LocalFolder(Path("/")), normalise(os.path.realpath(Path(path).expanduser()))
-
-
-def _open_https(url: str, accounts: StorageAccounts | None, credential: str | None) -> tuple[Connection, str]:
-    address = from_endpoint(url, "The address")
-    path = unquote(urlsplit(url).path)
-    if address.endpoint is not None and address.endpoint.endswith(f"/{address.account}"):
-        path = path.lstrip("/").partition("/")[2]
-    kind = "AzureBlobFS" if ".dfs." in (urlsplit(url).hostname or "") else "AzureBlobStorage"
-    return _open(address, accounts, credential, kind), normalise(path)
-
-
-def _open_hadoop(
-    url: str, scheme: str, accounts: StorageAccounts | None, credential: str | None
-) -> tuple[Connection, str]:
-    authority, _, rest = url.partition("://")[2].partition("/")
-    container, at, host = authority.rpartition("@")
-    if not at or not container:
-        raise UserError(f"The address names no container: {scheme}://container@ACCOUNT... is expected.")
-    address = from_endpoint(f"https://{host}", "The address")
-    kind = "AzureBlobFS" if scheme.startswith("abfs") else "AzureBlobStorage"
-    return _open(address, accounts, credential, kind), join(container, rest)
-
-
-def _open(address: AccountAddress, accounts: StorageAccounts | None, credential: str | None, kind: str) -> Connection:
-    if credential and "sig=" in credential:
-        address = AccountAddress(address.account, address.endpoint, sas=credential)
-    elif credential:
-        address = AccountAddress(address.account, address.endpoint, key=credential, sas=address.sas)
-    return open_account(address, accounts, kind=kind, given_in="this call")

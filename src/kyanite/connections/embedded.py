@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 
 from kyanite.errors import StorageError
 from kyanite.limits import COPY_CHUNK_BYTES
-from kyanite.storage import Entry, FileWriter, StorageAccount
+from kyanite.storage import Entry, FileWriter
 from kyanite.storage.file_set import FileSet
 from kyanite.storage.model import split_container
+
+if TYPE_CHECKING:
+    from kyanite.storage import StorageAccount
 
 
 class EmbeddedConnection:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kyanite.connections import Connection, open_url
 from kyanite.errors import ConflictError
@@ -27,9 +28,10 @@ from kyanite.movement.split_names import Namings, prefixes_of
 from kyanite.movement.split_publish import PartSet, Present, look, part_set
 from kyanite.movement.split_run import Counts, Ran, RanPart, plan_group, run_group
 from kyanite.movement.split_schema import columns_of, fingerprint, have_one_schema
-from kyanite.secrets import Vault
-from kyanite.storage import StorageAccounts
 from kyanite.storage.model import join
+
+if TYPE_CHECKING:
+    from kyanite.storage import StorageAccounts
 
 Address = str | os.PathLike[str]
 
@@ -140,6 +142,9 @@ def _accounts(home: Address | None) -> StorageAccounts | None:
     folder = Path(home or os.environ.get("KYANITE_HOME") or ".kyanite")
     if not folder.is_dir():
         return None
+    from kyanite.secrets import Vault
+    from kyanite.storage import StorageAccounts
+
     return StorageAccounts(folder / "storage", Vault(folder / "secrets.json"))
 
 

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from kyanite.connections import Connection, Entry, is_local, open_url
 from kyanite.errors import ConflictError, NotFoundError, UserError
 from kyanite.limits import SPLIT_INPUT_FILES
 from kyanite.movement.wildcard import wildcard
 from kyanite.parquet import Source
-from kyanite.storage import StorageAccounts
+
+if TYPE_CHECKING:
+    from kyanite.storage import StorageAccounts
 
 SUFFIXES = (".parquet", ".parq", ".pq")
 ANY_FOLDERS = "**"

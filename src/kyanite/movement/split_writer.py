@@ -9,13 +9,15 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from kyanite.connections import Connection, Writer
-from kyanite.connections.azure_blocks import BlockWriter
 from kyanite.errors import StorageError
 from kyanite.storage import FileWriter
 from kyanite.storage.model import join
+
+if TYPE_CHECKING:
+    from kyanite.connections.azure_blocks import BlockWriter
 
 
 class Checksum:
@@ -106,6 +108,7 @@ class PartWriter:
         self._committed = committed
         self._finisher = finisher
         self._is_mapped = readable and isinstance(writer, FileWriter)
+        self._blocks = cast("BlockWriter", writer) if hasattr(writer, "copy_range") else None
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append bytes; how many these were."""
@@ -121,9 +124,9 @@ class PartWriter:
 
     def copy_range(self, file: object, start: int, size: int) -> int:
         """Let the store append a range of another file (see BlockWriter); -1 where that cannot be."""
-        if not isinstance(self._writer, BlockWriter) or not self._checksum.may_be_etag:
+        if self._blocks is None or not self._checksum.may_be_etag:
             return -1
-        return self._writer.copy_range(file, start, size)
+        return self._blocks.copy_range(file, start, size)
 
     def tell(self) -> int:
         """Bytes written so far."""
@@ -158,8 +161,8 @@ class PartWriter:
 
     def _told(self) -> str | None:
         """The checksum, or the ETag when not all bytes came to this machine; None when the store gave none."""
-        if isinstance(self._writer, BlockWriter) and self._writer.copied:
-            return f"etag:{self._writer.etag}" if self._writer.etag and self._checksum.is_taken else None
+        if self._blocks is not None and self._blocks.copied:
+            return f"etag:{self._blocks.etag}" if self._blocks.etag and self._checksum.is_taken else None
         return self._checksum.text
 
     def abort(self) -> None:
