@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from kyanite.storage.model import Entry
 
 _HOME = {
-    "Entry": "kyanite.storage.model",
-    "FileWriter": "kyanite.storage.file_writer",
-    "StorageAccount": "kyanite.storage.account",
-    "StorageAccounts": "kyanite.storage.account",
+    "Entry": "model",
+    "FileWriter": "file_writer",
+    "StorageAccount": "account",
+    "StorageAccounts": "account",
 }
 
 __all__ = ["Entry", "FileWriter", "StorageAccount", "StorageAccounts"]
@@ -23,5 +23,5 @@ __all__ = ["Entry", "FileWriter", "StorageAccount", "StorageAccounts"]
 def __getattr__(name: str) -> Any:
     """Import a name when it is first used: who only writes a file beside its target needs no accounts."""
     if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+        return getattr(import_module(f"kyanite.storage.{_HOME[name]}"), name)
     raise AttributeError(f"module 'kyanite.storage' has no attribute {name!r}")
