@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,12 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("kyanite"), derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("KYANITE_TEST_PROFILE", "kyanite"))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is never garbage; looking through it again and again takes its time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -50,23 +48,6 @@ def test_examples_are_command_lines_that_parse(path: str) -> None:
 def test_the_table_says_what_the_commands_say() -> None:
     for name, (_, short) in COMMANDS.items():
         assert ALL[f"kyanite {name}"].short_help == short
-
-
-@pytest.mark.parametrize("line", [["--help"], ["--version"], ["run", "--help"], ["storage", "put", "--help"]])
-def test_help_imports_nothing_heavy(line: list[str]) -> None:
-    program = (
-        "import sys; from kyanite.cli.main import main; code = main(sys.argv[1:]); "
-        "print('|'.join(sys.modules)); sys.exit(code)"
-    )
-    done = subprocess.run([sys.executable, "-c", program, *line], capture_output=True, text=True, check=True)
-    modules = set(done.stdout.splitlines()[-1].split("|"))
-    for heavy in ("pyarrow", "obstore", "rich", "psutil", "sqlite3", "kyanite.runtime.workspace", "kyanite.engine"):
-        assert heavy not in modules
-    if line == ["--help"]:
-        assert {name for name in modules if name.startswith("kyanite.")} == {
-            "kyanite._version", "kyanite.cli", "kyanite.cli.command", "kyanite.cli.main", "kyanite.cli.session",
-            "kyanite.errors",
-        }  # fmt: skip
 
 
 def test_the_page_of_commands_is_current(repository: Path) -> None:

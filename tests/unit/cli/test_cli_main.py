@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import click
@@ -176,28 +173,6 @@ def test_no_color_and_the_variable_switch_colours_off(
     monkeypatch.setenv("NO_COLOR", "1")
     kyanite("probe")
     assert seen == [None, False, False]
-
-
-def test_a_reader_that_goes_away_is_no_error() -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-m", "kyanite", "--help"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
-    )
-    os.close(writer)
-    assert done.stderr == ""
-    assert done.returncode in (0, 1)
-
-
-def test_a_poor_encoding_of_the_terminal_is_no_error() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "kyanite", "eval", "@concat('ü', uriComponentToString('%E2%82%AC'))"],
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "\\xfc\\u20ac\n"
 
 
 def test_control_characters_are_spelled_out() -> None:

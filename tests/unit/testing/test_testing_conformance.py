@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -231,13 +229,6 @@ def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert [entry["id"] for entry in document["cases"]] == ["a", "b"]
     assert document["cases"][1]["wanted"] == "Int 2"
     assert printed.err == "0 passed, 1 failed\n"
-
-
-def test_the_command_runs_and_says_when_there_is_no_file(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "kyanite.testing", "triggers", str(tmp_path / "none.jsonl")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "none.jsonl" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_log_that_does_not_give_the_state_again_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
