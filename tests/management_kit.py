@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from kyanite.runtime.workspace import Workspace
 from kyanite.server.app import Application
 from kyanite.server.context import ServerContext
+from kyanite.server.http import Query, Request, split_host
 from kyanite.server.tokens import Identity, admin_key, issue_token
 
 Json = Any
@@ -95,30 +96,26 @@ class Front:
         return self.call("DELETE", path, **more)
 
     async def _answer(self, method: str, raw: str, query: str, headers: Mapping[str, str], content: bytes) -> Answer:
-        got: dict[str, Any] = {"body": b""}
+        pieces = [content] if content else []
+        host, port = split_host(headers["host"])
 
-        async def receive() -> MutableMapping[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
+        async def receive() -> bytes:
+            return pieces.pop() if pieces else b""
 
-        async def send(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                got["status"] = message["status"]
-                got["headers"] = {name.decode(): value.decode("latin-1") for name, value in message["headers"]}
-            else:
-                got["body"] += message.get("body", b"")
-
-        scope = {
-            "type": "http",
-            "method": method,
-            "scheme": "http",
-            "path": raw,
-            "raw_path": raw.encode("utf-8", "surrogateescape"),
-            "query_string": query.encode("utf-8", "surrogateescape"),
-            "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()],
-            "client": ("127.0.0.1", 50000),
-        }
-        await self._application(scope, receive, send)
-        return Answer(got["status"], got["headers"], got["body"])
+        request = Request(
+            method=method,
+            scheme="http",
+            host=host,
+            port=port,
+            raw_path=raw.encode("utf-8", "surrogateescape").decode("latin-1"),
+            query=Query(query.encode("utf-8", "surrogateescape").decode("latin-1")),
+            headers={name: value.encode("latin-1", "replace").decode("latin-1") for name, value in headers.items()},
+            client="127.0.0.1",
+            receive=receive,
+        )
+        response = await self._application(request)
+        assert isinstance(response.body, bytes | bytearray)
+        return Answer(response.status, response.headers, b"" if method == "HEAD" else bytes(response.body))
 
 
 PIPELINE = {

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,15 +21,12 @@ from kyanite.server.listener import Endpoint, Listener, bind
 SECONDS = 0.3
 
 
-async def application(scope: Any, receive: Any, send: Any) -> None:
+async def application(request: Request) -> Response:
     """Reads the whole body, then sends as many bytes as the path says."""
-    size = int(scope["path"].strip("/") or 2)
-    while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+    size = int(request.raw_path.strip("/") or 2)
+    async for _ in request.chunks():
         pass
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
-    async for piece in pieces(size):
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    return Response(200, {"content-length": str(size)}, pieces(size))
 
 
 async def pieces(size: int) -> AsyncIterator[bytes]:

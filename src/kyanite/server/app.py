@@ -7,19 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from kyanite.errors import KyaniteError
-from kyanite.server.connection import IS_GONE
 from kyanite.server.guard import check
-from kyanite.server.http import (
-    ClientGone,
-    Receive,
-    Request,
-    Response,
-    Scope,
-    Send,
-    Service,
-    read_request,
-    send_response,
-)
+from kyanite.server.http import ClientGone, Request, Response, Service
 from kyanite.server.places import azure_suffix, place
 
 if TYPE_CHECKING:
@@ -38,7 +27,7 @@ SERVICES: dict[str, str] = {
 
 
 class Application:
-    """The ASGI application of a workspace."""
+    """What answers the requests of a workspace."""
 
     def __init__(self, context: ServerContext, services: Mapping[str, str] = SERVICES) -> None:
         self._context = context
@@ -46,20 +35,11 @@ class Application:
         self._services: dict[str, Service] = {}
         self._service("status")  # it counts from the first request on
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; nothing but HTTP is spoken here."""
-        if scope["type"] != "http":
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1008})
-            return
-        request = read_request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except ClientGone:
-            return
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request. ClientGone when nobody waits for the answer any more."""
+        response = await self._answer(request)
         self._context.observe(request, response)
-        is_gone = scope.get("state", {}).get(IS_GONE, _never)
-        await send_response(send, response, head=request.method == "HEAD", is_gone=is_gone)
+        return response
 
     async def _answer(self, request: Request) -> Response:
         request.service = place(request)
@@ -83,10 +63,6 @@ class Application:
 
 def _is_azure(host: str) -> bool:
     return azure_suffix(host) is not None
-
-
-def _never() -> bool:
-    return False
 
 
 def load(reference: str) -> Callable[[ServerContext], Service]:

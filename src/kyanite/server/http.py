@@ -1,4 +1,4 @@
-"""Requests and responses as every service here sees them; the only place that knows ASGI.
+"""Requests and responses as every service here sees them.
 
 Routing, bodies and headers are Azure's own, so no web framework stands between: what a request signs is its raw,
 still percent-encoded path, and what it asks for stands in `comp=`, `restype=`, `action=` and headers.
@@ -7,7 +7,8 @@ still percent-encoded path, and what it asks for stands in `comp=`, `restype=`, 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from time import perf_counter
@@ -16,9 +17,8 @@ from urllib.parse import unquote
 
 from kyanite.errors import LimitError
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+# the next piece of a body, b"" at its end; ClientGone when the client hangs up before that
+Receive = Callable[[], Awaitable[bytes]]
 
 
 class Query:
@@ -42,6 +42,11 @@ class Query:
         return name in self._first
 
 
+async def no_body() -> bytes:
+    """The body of a request that has none."""
+    return b""
+
+
 @dataclass(slots=True)
 class Request:
     """One request. `raw_path` is as it came; `headers` has lower-case names; `host` has no port."""
@@ -54,7 +59,7 @@ class Request:
     query: Query
     headers: Mapping[str, str]
     client: str
-    receive: Receive = field(repr=False)
+    receive: Receive = field(default=no_body, repr=False)
     rest: str = ""  # the raw path below where the service is mounted, beginning with "/" or empty
     account: str = ""  # the account the address names: by its host or its first part
     host_style: bool = False  # the account stands in the host name, not in the path
@@ -87,14 +92,8 @@ class Request:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body piece by piece, as it arrives. ClientGone when the client hangs up before its end."""
-        while True:
-            message = await self.receive()
-            if message["type"] != "http.request":
-                raise ClientGone
-            if message.get("body"):
-                yield message["body"]
-            if not message.get("more_body"):
-                return
+        while piece := await self.receive():
+            yield piece
 
     async def body(self, most: int) -> bytes:
         """The whole body; LimitError `RequestBodyTooLarge` beyond so many bytes."""
@@ -120,12 +119,27 @@ def too_large(most: int) -> LimitError:
 
 
 @dataclass(slots=True)
+class FileBody:
+    """So many bytes of an open file as a body; whoever sends it closes the file."""
+
+    fd: int
+    first: int
+    length: int
+
+    def close(self) -> None:
+        """Close the file; twice is fine."""
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+
+
+@dataclass(slots=True)
 class Response:
-    """An answer; a body that is an iterator is streamed and needs its `content-length` among the headers."""
+    """An answer; a body that is not at hand is streamed and needs its `content-length` among the headers."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | bytearray | AsyncIterator[bytes] = b""
+    body: bytes | bytearray | FileBody | AsyncIterator[bytes] = b""
 
     @staticmethod
     def json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -153,29 +167,6 @@ class Service(Protocol):
         ...
 
 
-def read_request(scope: Scope, receive: Receive) -> Request:
-    """The request of an ASGI scope."""
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = str(name, "latin-1")
-        text = str(value, "latin-1")
-        headers[key] = f"{headers[key]},{text}" if key in headers else text
-    host, port = split_host(headers.get("host", ""))
-    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-    client = scope.get("client")
-    return Request(
-        method=scope["method"],
-        scheme=scope.get("scheme", "http"),
-        host=host,
-        port=port,
-        raw_path=raw_path.decode("latin-1"),
-        query=Query(scope.get("query_string", b"").decode("latin-1")),
-        headers=headers,
-        client=client[0] if client else "",
-        receive=receive,
-    )
-
-
 @lru_cache(maxsize=256)
 def split_host(text: str) -> tuple[str, int | None]:
     """A Host header as (lower-case name without brackets, port or None)."""
@@ -186,33 +177,3 @@ def split_host(text: str) -> tuple[str, int | None]:
     else:
         name, _, port = text.partition(":")
     return name.rstrip("."), int(port) if port.isascii() and port.isdigit() else None
-
-
-async def send_response(
-    send: Send, response: Response, *, head: bool = False, is_gone: Callable[[], bool] = lambda: False
-) -> None:
-    """Write an answer; the body is left out for HEAD, its length is told all the same.
-
-    A streamed body is read no further once `is_gone` says that the client hung up, and closed in any case.
-    """
-    headers, body = response.headers, response.body
-    whole = body if isinstance(body, bytes | bytearray) else None
-    if whole is not None and "content-length" not in headers and response.status not in (204, 304):
-        headers["content-length"] = str(len(whole))
-    encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
-    if not isinstance(body, bytes | bytearray):
-        try:
-            async for piece in body if not head else _nothing():
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                if is_gone():
-                    return
-        finally:
-            if isinstance(body, AsyncGenerator):
-                await body.aclose()
-    await send({"type": "http.response.body", "body": b"" if head or whole is None else whole})
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""

@@ -17,17 +17,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kyanite.errors import ConflictError, UserError
-from kyanite.limits import CONNECTIONS
 
 if TYPE_CHECKING:
-    from uvicorn.server import ServerState
-
-    from kyanite.server.connection import Connection
+    from kyanite.server.connection import Shared
+    from kyanite.server.http import Request, Response
 
 _LOG = logging.getLogger("kyanite.server")
 
 THREADS = 32  # for calls that wait for the disk or the database
-KEEP_ALIVE_SECONDS = 75
 HANDSHAKE_SECONDS = 15
 STOP_SECONDS = 5  # for answers in progress
 _GOODBYE_SECONDS = 0.3  # a TLS client may answer a close; one that keeps its connection for later does not
@@ -77,14 +74,14 @@ def bind(port: int = 0, host: str = "127.0.0.1") -> socket.socket:
 
 
 class Listener:
-    """Serves an ASGI application on some endpoints from a thread of its own; `with` starts and stops it.
+    """Serves what answers requests on some endpoints from a thread of its own; `with` starts and stops it.
 
     `also` are coroutine functions that run on the same loop until they are cancelled at the stop.
     """
 
     def __init__(
         self,
-        application: Any,
+        application: Callable[[Request], Coroutine[Any, Any, Response]],
         endpoints: Sequence[Endpoint],
         also: Sequence[Background] = (),
     ) -> None:
@@ -134,9 +131,10 @@ class Listener:
     async def _serve(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(THREADS, "kyanite-call"))
-        make, state = _connections(self._application)
+        shared = _shared(self._application, loop)
+        make = _maker(shared)
         servers: list[asyncio.AbstractServer] = []
-        others = [asyncio.ensure_future(_tell_date(state))]
+        others = [asyncio.ensure_future(_tell_date(shared))]
 
         async def open_endpoint(endpoint: Endpoint, also: Sequence[Background]) -> None:
             servers.append(await _listen(endpoint, make))
@@ -150,7 +148,7 @@ class Listener:
         await stopping.wait()
         for server in servers:
             server.close()
-        await _drain(state)
+        await _drain(shared)
         for other in others:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
@@ -166,52 +164,44 @@ async def _listen(endpoint: Endpoint, make: MakeConnection) -> asyncio.AbstractS
     )
 
 
-def _connections(application: Any) -> tuple[Callable[[], Connection], ServerState]:
-    """What makes a connection of an application, and what all of them share."""
-    import uvicorn
-    from uvicorn.server import ServerState
+def _shared(application: Callable[[Request], Coroutine[Any, Any, Response]], loop: asyncio.AbstractEventLoop) -> Shared:
+    from kyanite.server.connection import Shared
 
+    return Shared(application, loop, _date())
+
+
+def _maker(shared: Shared) -> MakeConnection:
     from kyanite.server.connection import Connection
 
-    config = uvicorn.Config(
-        application,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        limit_concurrency=CONNECTIONS,
-    )
-    config.load()
-    state = ServerState()
-    loop = asyncio.get_running_loop()
-    return partial(Connection, config=config, server_state=state, app_state={}, _loop=loop), state
+    return partial(Connection, shared)
 
 
-async def _tell_date(state: ServerState) -> None:
+def _date() -> str:
+    return f"date: {formatdate(usegmt=True)}\r\n"
+
+
+async def _tell_date(shared: Shared) -> None:
     """Every answer has a Date header; once a second is often enough."""
     while True:
-        state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        shared.date = _date()
         await asyncio.sleep(1)
 
 
-async def _drain(state: ServerState) -> None:
+async def _drain(shared: Shared) -> None:
     """Close idle connections, give those with an answer in progress a few seconds."""
-    for connection in list(state.connections):
+    for connection in list(shared.connections):
         connection.shutdown()
     with suppress(TimeoutError):
         async with asyncio.timeout(STOP_SECONDS):
-            while state.tasks or any(each.transport.get_write_buffer_size() for each in state.connections):
+            while shared.tasks or any(each.is_busy for each in shared.connections):
                 await asyncio.sleep(_STOP_LOOK_SECONDS)
         async with asyncio.timeout(_GOODBYE_SECONDS):
-            while state.connections:
+            while shared.connections:
                 await asyncio.sleep(_STOP_LOOK_SECONDS)
-    if state.tasks:
-        _LOG.warning("%d requests were cut off by the stop", len(state.tasks))
-    for task in list(state.tasks):
+    if shared.tasks:
+        _LOG.warning("%d requests were cut off by the stop", len(shared.tasks))
+    for task in list(shared.tasks):
         task.cancel()
-    for connection in list(state.connections):
-        connection.transport.abort()
-    await asyncio.gather(*state.tasks, return_exceptions=True)
+    for connection in list(shared.connections):
+        connection.abort()
+    await asyncio.gather(*shared.tasks, return_exceptions=True)

@@ -17,7 +17,7 @@ from kyanite.limits import LOG_LAST_SECONDS, LOG_LINES_WAITING
 from kyanite.server.http import Request, Response
 
 Format = Literal["text", "json"]
-LOGGERS = ("kyanite", "uvicorn.error")
+LOGGERS = ("kyanite",)
 _FIELDS = "fields"  # the attribute of a record that holds more than its message
 _LINE_CHARACTERS = 64 * 1024
 _REQUESTS = logging.getLogger("kyanite.requests")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import http
 import re
 import uuid
-from collections.abc import MutableMapping
-from typing import Any
 
 from kyanite.errors import KyaniteError, UserError
 from kyanite.limits import BATCH_BYTES, BATCH_REQUESTS
@@ -67,7 +65,7 @@ def _request(call: Call, text: bytes) -> Request:
     headers = _headers(lines[1:])
     if headers.get("content-length") == "0":  # a part has no version of its own, and today's signatures leave it out
         del headers["content-length"]
-    request = Request(method, own.scheme, own.host, own.port, raw_path, Query(query), headers, own.client, _nothing)
+    request = Request(method, own.scheme, own.host, own.port, raw_path, Query(query), headers, own.client)
     request.account, request.rest, request.host_style = call.account.name, raw_path, own.host_style
     mounted = f"/{call.account.name}/"
     if not own.host_style and raw_path.startswith(mounted):
@@ -85,7 +83,3 @@ def _request(call: Call, text: bytes) -> Request:
 def _headers(lines: list[str]) -> dict[str, str]:
     pairs = (line.partition(":") for line in lines if ":" in line)
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-
-async def _nothing() -> MutableMapping[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}

@@ -7,7 +7,7 @@ import os
 import re
 
 from kyanite.errors import StorageError
-from kyanite.server.http import Response
+from kyanite.server.http import FileBody, Response
 from kyanite.server.storage.datalake import Call
 from kyanite.server.storage.dfs_wire import (
     bad_parameter,
@@ -22,7 +22,6 @@ from kyanite.storage import leases
 from kyanite.storage.access_control import shown
 from kyanite.storage.properties import Blob
 
-_PIECE_BYTES = 1024 * 1024
 _RIGHTS = re.compile(r"[r-][w-][x-]\Z")
 
 
@@ -43,34 +42,11 @@ async def read(call: Call) -> Response:
     first, length = part or (0, blob.size)
     headers |= version_headers(blob) | {"content-length": str(length)}
     if part is None:
-        return Response(200, headers, _Pieces(fd, first, length))
+        return Response(200, headers, FileBody(fd, first, length))
     if "content-md5" in headers:
         headers["x-ms-content-md5"] = headers.pop("content-md5")
     headers["content-range"] = f"bytes {first}-{first + length - 1}/{blob.size}"
-    return Response(206, headers, _Pieces(fd, first, length))
-
-
-class _Pieces:
-    """The bytes of an open file; it is closed at their end, or when nobody reads on."""
-
-    def __init__(self, fd: int, first: int, length: int) -> None:
-        self._fd, self._first, self._left = fd, first, length
-
-    def __aiter__(self) -> _Pieces:
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = b""
-        if self._left:
-            piece = await asyncio.to_thread(os.pread, self._fd, min(self._left, _PIECE_BYTES), self._first)
-        if not piece:
-            raise StopAsyncIteration
-        self._first += len(piece)
-        self._left -= len(piece)
-        return piece
-
-    def __del__(self) -> None:
-        os.close(self._fd)
+    return Response(206, headers, FileBody(fd, first, length))
 
 
 async def get_properties(call: Call) -> Response:

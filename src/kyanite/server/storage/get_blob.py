@@ -1,21 +1,19 @@
 """Get Blob, Get Blob Properties, Get Blob Metadata.
 
-Small blobs are read at once; of larger ones a megabyte at a time. What the page cache holds is read in the loop, what
-the disk has to bring in a thread.
+Small blobs are read at once; larger ones go to the client from their file.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 from kyanite.errors import StorageError, UserError
-from kyanite.server.http import Response
+from kyanite.server.http import FileBody, Response
+from kyanite.server.sending import PIECE_BYTES, read
 from kyanite.server.storage.call import Call, changed
 from kyanite.server.storage.headers import content_headers, http_time, metadata_headers, read_conditions, read_range
 from kyanite.server.storage.lease import lease_headers
@@ -24,9 +22,7 @@ from kyanite.storage import access_control, leases
 from kyanite.storage.conditions import NO_CONDITIONS
 from kyanite.storage.properties import APPEND_BLOB, Blob
 
-PIECE_BYTES = 1024 * 1024
 _MD5_RANGE_BYTES = 4 * 1024 * 1024
-_NOW = getattr(os, "RWF_NOWAIT", 0)
 
 
 class RangeRefused(StorageError):
@@ -56,7 +52,7 @@ async def run(call: Call) -> Response:
                 _add_range_md5(call, response)
             else:
                 keep = True
-                response.body = _pieces(fd, first, length)
+                response.body = FileBody(fd, first, length)
         return response
     finally:
         if not keep:
@@ -174,32 +170,6 @@ def _add_range_md5(call: Call, response: Response) -> None:
         raise UserError("An MD5 is given for ranges of at most 4 MiB.", code="OutOfRangeInput")
     digest = hashlib.md5(response.body, usedforsecurity=False)  # type: ignore[arg-type]
     response.headers["content-md5"] = base64.b64encode(digest.digest()).decode()
-
-
-async def read(fd: int, first: int, length: int) -> bytes:
-    """Bytes of an open file, from memory or else from the disk in a thread.
-
-    It is in memory when its end is: files are read ahead in order. A buffer to be filled as far as memory goes would
-    have to be zeroed first, which takes as long as all the rest of sending it.
-    """
-    if _NOW:
-        with contextlib.suppress(OSError):  # not in memory, or a file system without that question
-            if os.preadv(fd, [bytearray(1)], first + length - 1, _NOW) == 1:
-                return os.pread(fd, length, first)
-    return await asyncio.to_thread(os.pread, fd, length, first)
-
-
-async def _pieces(fd: int, first: int, length: int) -> AsyncIterator[bytes]:
-    try:
-        end = first + length
-        while first < end:
-            piece = await read(fd, first, min(PIECE_BYTES, end - first))
-            if not piece:
-                raise StorageError("The file became shorter while it was read.", code="InternalError")
-            first += len(piece)
-            yield piece
-    finally:
-        os.close(fd)
 
 
 async def _all(fd: int, first: int, length: int) -> bytes:
