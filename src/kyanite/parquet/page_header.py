@@ -1,50 +1,70 @@
-"""The page headers that nearly all writers make, read in a few microseconds; every other one is decoded in full.
+"""The page headers that nearly all writers make, read in a microsecond or two; every other one is decoded in full.
 
 A row group under a cut may have thousands of pages per column, and their headers are all that is read of most of them.
+Planning steps over a header's statistics; they are parsed for the pages that a slice really holds.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from functools import cache
 from typing import NamedTuple
 
-from kyanite.parquet.page_cut import CUT_ENCODINGS, DATA_PAGE, DATA_PAGE_V2
+from kyanite.errors import DataError
+from kyanite.parquet.page_cut import CUT_ENCODINGS, DATA_PAGE, DATA_PAGE_V2, data_header
 from kyanite.parquet.schema import Leaf
-from kyanite.parquet.statistics import Summary, summary_of
-from kyanite.parquet.thrift import Truncated, read_varint
+from kyanite.parquet.statistics import Summary, page_summary, summary_of
+from kyanite.parquet.thrift import STRUCT, Truncated, decode, read_varint, skip
 
-_NUMBER = rb"([\x80-\xff]{0,4}[\x00-\x7f])"
-_FIELD = rb"\x15" + _NUMBER  # the next field, an i32
-_RLE = b"\x06"
-# PageHeader: type, sizes, checksum; DataPageHeader: values, encodings of values, definition and repetition levels
-_V1 = re.compile(
-    rb"\x15\x00" + _FIELD + _FIELD + rb"(?:\x2c|" + _FIELD + rb"\x1c)" + _FIELD * 2 + rb"\x15\x06\x15\x06", re.DOTALL
-)
-# DataPageHeaderV2: values, nulls, rows, encoding, bytes of definition and repetition levels, is_compressed
-_V2 = re.compile(
-    rb"\x15\x06" + _FIELD + _FIELD + rb"(?:\x5c|" + _FIELD + rb"\x4c)" + _FIELD * 6 + rb"([\x11\x12]?)", re.DOTALL
-)
-_STOP, _STATISTICS = 0, 0x1C
+_VARINT = rb"[\x80-\xff]{0,4}[\x00-\x7f]"
+_FIELD = rb"\x15(" + _VARINT + rb")"  # the next field, an i32
+_BOUND = rb"(?:\x04.{4}|\x08.{8})"
+# Statistics of numbers as pyarrow writes them: nulls, greatest, least, whether these are exact
+_STATISTICS = rb"\x1c(?:\x36|\x18%b\x18%b\x16)(%b)\x28(%b)\x18(%b)(?:([\x11\x12])([\x11\x12]))?\x00"
+_STATISTICS %= _BOUND, _BOUND, _VARINT, _BOUND, _BOUND
+_STATISTICS_GROUPS = 6  # those and what is behind the struct
+_STATISTICS_FIELD = 0x1C
+_FLAGS = {None: None, b"\x11": True, b"\x12": False}
 _BINARIES = {1: 1, 2: 2, 5: 5, 6: 6}
+_new = tuple.__new__  # a third of the time that Page(...) takes
+
+
+@cache
+def _v1() -> re.Pattern[bytes]:
+    """PageHeader: type, sizes, checksum; DataPageHeader: values, encodings of values and levels, statistics."""
+    head = rb"\x15\x00" + _FIELD + _FIELD + rb"(?:\x2c|" + _FIELD + rb"\x1c)" + _FIELD * 2 + rb"\x15\x06\x15\x06"
+    return re.compile(head + rb"(?:(?:" + _STATISTICS + rb")?(\x00\x00))?", re.DOTALL)
+
+
+@cache
+def _v2() -> re.Pattern[bytes]:
+    """DataPageHeaderV2: values, nulls, rows, encoding, bytes of levels, is_compressed, statistics."""
+    head = rb"\x15\x06" + _FIELD + _FIELD + rb"(?:\x5c|" + _FIELD + rb"\x4c)" + _FIELD * 6 + rb"([\x11\x12])?"
+    return re.compile(head + rb"(?:(?(10)(?:" + _STATISTICS + rb")?)(\x00\x00))?", re.DOTALL)
 
 
 class Page(NamedTuple):
-    """One page: its header at byte `start` of the file, `header_size` bytes of it, then `size` bytes of body."""
+    """One page: its `header` at byte `start` of the file, then `size` bytes of body."""
 
     start: int
-    header_size: int
+    header: bytes
     size: int
     uncompressed: int
     kind: int
     encoding: int
     values: int
     rows: int
-    summary: Summary
+
+    @property
+    def header_size(self) -> int:
+        """Bytes of the header."""
+        return len(self.header)
 
     @property
     def total(self) -> int:
-        """Header and body."""
-        return self.header_size + self.size
+        """Bytes of header and body."""
+        return len(self.header) + self.size
 
 
 def quick_page(data: bytes, offset: int, start: int, leaf: Leaf) -> Page | None:
@@ -53,45 +73,71 @@ def quick_page(data: bytes, offset: int, start: int, leaf: Leaf) -> Page | None:
     None when the header is not of the frequent shapes, does not end within `data`, or its page is not one that is cut:
     then the full reading tells what there is. The rows of a nested column's v1 page are -1.
     """
-    found = _V1.match(data, offset)
-    try:
-        if found is not None:
-            uncompressed, size, _, values, encoding = found.groups()
-            count = _signed(values)
-            rows, nulls = (-1 if leaf.max_repetition else count), None
-            kind = DATA_PAGE
-            position = found.end()
-        else:
-            found = _V2.match(data, offset)
-            if found is None:
-                return None
-            uncompressed, size, _, values, null_count, row_count, encoding, *_, flag = found.groups()
-            count, nulls, rows = _signed(values), _signed(null_count), _signed(row_count)
-            kind = DATA_PAGE_V2
-            position = found.end()
-            if not flag and data[position] == _STATISTICS:  # that would be the flag's own field
-                return None
-        code = _signed(encoding)
-        if leaf.type not in CUT_ENCODINGS.get(code, ()):
+    found = _v1().match(data, offset)
+    if found is not None:
+        uncompressed, size, values, encoding, end = found.group(1, 2, 4, 5, 11)
+        count = _signed(values)
+        kind, rows = DATA_PAGE, -1 if leaf.max_repetition else count
+    else:
+        found = _v2().match(data, offset)
+        if found is None:
             return None
-        if data[position] == _STATISTICS:
-            summary, position = _summary(data, position + 1, leaf, count, nulls)
-        else:
-            summary = summary_of(leaf, count, nulls)
-        if data[position] or data[position + 1]:
+        uncompressed, size, values, row_count, encoding, flag, end = found.group(1, 2, 4, 6, 7, 10, 16)
+        if not (end or flag):
             return None
-    except (IndexError, Truncated):
+        count, rows = _signed(values), _signed(row_count)
+        kind = DATA_PAGE_V2
+    code = _signed(encoding)
+    position = found.end() if end else _end_of_header(data, found.end())
+    if position is None or leaf.type not in CUT_ENCODINGS.get(code, ()):
         return None
-    return Page(start, position + 2 - offset, _signed(size), _signed(uncompressed), kind, code, count, rows, summary)
+    header = data[offset:position]
+    return _new(Page, (start, header, _signed(size), _signed(uncompressed), kind, code, count, rows))
+
+
+def _end_of_header(data: bytes, position: int) -> int | None:
+    """Where a header ends whose statistics, of any shape, begin at `position`; None when that is not what is there."""
+    try:
+        if data[position] == _STATISTICS_FIELD:
+            position = skip(data, position + 1, STRUCT)
+        return None if data[position] or data[position + 1] else position + 2
+    except (IndexError, DataError):
+        return None
+
+
+def summary_of_page(page: Page, leaf: Leaf) -> Summary:
+    """What the data page's header tells of its values; `DataError` for statistics that are none."""
+    found = _v1().match(page.header) if page.kind == DATA_PAGE else _v2().match(page.header)
+    if found is not None:
+        told = None if page.kind == DATA_PAGE else _signed(found.group(5))
+        nulls, high, low, high_flag, low_flag, end = found.groups()[-_STATISTICS_GROUPS:]
+        if nulls is not None:
+            count = _signed(nulls)
+            flags = _FLAGS[low_flag], _FLAGS[high_flag]
+            return summary_of(leaf, page.values, told if count == -1 else count, low[1:], high[1:], *flags)
+        if end is not None:
+            return summary_of(leaf, page.values, told)
+        with suppress(IndexError, Truncated):
+            if page.header[found.end()] == _STATISTICS_FIELD and (page.kind == DATA_PAGE or found.group(10)):
+                return _summary(page.header, found.end() + 1, leaf, page.values, told)
+    return page_summary(data_header(decode(page.header)[0]), leaf, 1 if page.kind == DATA_PAGE else 2)
 
 
 def _signed(data: bytes) -> int:
-    number = data[0] if len(data) == 1 else read_varint(data, 0)[0]
+    size = len(data)
+    if size == 1:
+        number = data[0]
+    elif size == 2:
+        number = data[0] & 127 | data[1] << 7
+    elif size == 3:
+        number = data[0] & 127 | (data[1] & 127) << 7 | data[2] << 14
+    else:
+        number = read_varint(data, 0)[0]
     return (number >> 1) ^ -(number & 1)
 
 
-def _summary(data: bytes, position: int, leaf: Leaf, count: int, nulls: int | None) -> tuple[Summary, int]:
-    """What a Statistics struct tells, and the position behind it; IndexError for members it has not."""
+def _summary(data: bytes, position: int, leaf: Leaf, count: int, nulls: int | None) -> Summary:
+    """What the fields of a Statistics struct tell; IndexError for members it has not."""
     number = 0
     low = high = None
     low_exact = high_exact = None
@@ -127,4 +173,4 @@ def _summary(data: bytes, position: int, leaf: Leaf, count: int, nulls: int | No
         else:
             raise IndexError
     told = nulls if told is None or told == -1 else told
-    return summary_of(leaf, count, told, low, high, low_exact, high_exact), position + 1
+    return summary_of(leaf, count, told, low, high, low_exact, high_exact)

@@ -29,13 +29,13 @@ from kyanite.parquet.page_cut import (
 from kyanite.parquet.page_header import Page, quick_page
 from kyanite.parquet.plan import Steps, steps_of_columns
 from kyanite.parquet.schema import Leaf
-from kyanite.parquet.statistics import UNKNOWN, page_summary
 from kyanite.parquet.thrift import Struct, Truncated, decode, number_of, structs_of, uncollected
 
 DICTIONARY_PAGE = 2
 STEPS_IN_PAGE = 64
 WINDOW_BYTES = 16 * 1024
-SMALL_WINDOW_BYTES = 1024
+NARROW_BYTES, WIDE_BYTES = 1024, 16 * 1024  # of a read where reading is cheap: for one header, for many
+NEAR_BYTES = 2 * 1024  # pages that are not larger are looked at several at a time
 HEADER_BYTES = 16 * 1024 * 1024
 
 
@@ -95,10 +95,9 @@ def row_steps(file: BinaryIO, footer: Footer, chunk: Chunk, leaf: Leaf, page: Pa
     """(rows, bytes) inside one page: exact for plain texts, whose rows may differ by megabytes; else None."""
     if leaf.type != BYTE_ARRAY or leaf.max_repetition or page.encoding != PLAIN:
         return None
-    header, _ = decode(read_exactly(file, page.start, page.header_size, footer.name))
     data = read_exactly(file, page.start + page.header_size, page.size, footer.name)
     with naming(footer.name):
-        ends = text_ends(header, data, leaf, chunk.codec)
+        ends = text_ends(decode(page.header)[0], data, leaf, chunk.codec)
     scale = page.total / max(1, ends[-1])
     step = ends[-1] / STEPS_IN_PAGE
     steps: list[tuple[int, float]] = []
@@ -122,18 +121,29 @@ class HeaderReader:
         self._name = name
         self._start = start
         self._window = b""
+        self._quick_end = 0  # headers that begin before it should end in the window
         self._descriptor = descriptor_of(file)
 
-    def quick(self, position: int, leaf: Leaf) -> Page | None:
-        """The data page whose header is at byte `position` of the file; None when it has to be read in full."""
+    def quick(self, position: int, leaf: Leaf, before: int) -> Page | None:
+        """The data page whose header is at byte `position` of the file; None when it has to be read in full.
+
+        `before` is the size of the page before it.
+        """
         offset = position - self._start
-        if self._descriptor is not None:
-            if not 0 <= offset < len(self._window) - SMALL_WINDOW_BYTES // 2:
-                self._start, offset = position, 0
-                self._window = os.pread(self._descriptor, min(SMALL_WINDOW_BYTES, self._end - position), position)
-        elif not 0 <= offset < len(self._window):
-            return None
+        if not 0 <= offset < self._quick_end:
+            if self._descriptor is None:
+                return None  # the full reading gets a window
+            self._start, offset = position, 0
+            size = WIDE_BYTES if before <= NEAR_BYTES else NARROW_BYTES
+            self._window = os.pread(self._descriptor, min(size, self._end - position), position)
+            self._quick_end = len(self._window) - NARROW_BYTES // 2
         return quick_page(self._window, offset, position, leaf)
+
+    def full(self, position: int) -> tuple[Page, Struct]:
+        """The page whose header is at byte `position` of the file, and the header."""
+        header, size = self.read(position)
+        offset = position - self._start
+        return page_of(header, self._window[offset : offset + size], position), header
 
     def read(self, position: int) -> tuple[Struct, int]:
         """The page header at byte `position` of the file and its size."""
@@ -150,6 +160,7 @@ class HeaderReader:
             self._start = position
             size *= 2
             self._window = read_exactly(self._file, position, min(size, self._end - position), self._name)
+            self._quick_end = len(self._window)
 
 
 def _page_table(file: BinaryIO, footer: Footer, rows: int, chunk: Chunk, leaf: Leaf) -> PageTable:
@@ -159,47 +170,49 @@ def _page_table(file: BinaryIO, footer: Footer, rows: int, chunk: Chunk, leaf: L
     is_plain = max(leaf.max_definition, leaf.max_repetition).bit_length() <= MAX_LEVEL_WIDTH
     dictionary: Page | None = None
     pages: list[Page] = []
-    position = chunk.start
-    values = 0
-    while position < end and values < chunk.values:
-        page = reader.quick(position, leaf) if is_plain else None
-        header: Struct | None = None
-        if page is None or page.values < 0 or (page.rows < 0 and not first_rows):
-            header, header_size = reader.read(position)
-            page = _page(header, header_size, position, leaf)
-        if page.size < 0 or position + page.total > end:
+    position, values, size, total = chunk.start, 0, chunk.size, chunk.values
+    while position < end and values < total:
+        page = reader.quick(position, leaf, size) if is_plain else None
+        is_quick = page is not None and page.values >= 0 and (page.rows >= 0 or bool(first_rows))
+        if page is None or not is_quick:
+            page, header = reader.full(position)
+        size = page.total
+        if page.size < 0 or position + size > end:
             raise DataError("A page reaches beyond its column chunk.")
         if page.kind == DICTIONARY_PAGE:
             dictionary = page
         elif page.kind in (DATA_PAGE, DATA_PAGE_V2):
-            if header is not None:
+            if not is_quick:
                 check_cuttable(header, leaf)
                 if page.rows < 0 and not first_rows:
                     page = _with_rows(page, _count_rows(file, footer, chunk, leaf, header, page))
             pages.append(page)
             values += page.values
-        position += page.total
+        position += size
     if first_rows:
         pages = _with_indexed_rows(pages, first_rows, rows)
-    starts = tuple(accumulate((page.rows for page in pages), initial=0))
-    if starts[-1] != rows or values != chunk.values or any(page.rows < 0 for page in pages):
+    counts = [page.rows for page in pages]
+    starts = tuple(accumulate(counts, initial=0))
+    if starts[-1] != rows or values != total or min(counts, default=0) < 0:
         raise NotCuttable("The pages' rows do not add up to the row group's.", where=footer.name)
     return PageTable(dictionary, tuple(pages), starts)
 
 
-def _page(header: Struct, header_size: int, start: int, leaf: Leaf) -> Page:
-    """The page as its header tells; rows -1 when only its levels know (a nested column's v1 page)."""
+def page_of(header: Struct, data: bytes, start: int) -> Page:
+    """The page as its header (in bytes: `data`) tells; rows -1 when only its levels know (a nested column's v1 page).
+
+    Of its statistics no more is known than where they end.
+    """
     kind = number_of(header, 1)
     size, uncompressed = number_of(header, 3), number_of(header, 2)
     if kind not in (DATA_PAGE, DATA_PAGE_V2):
-        return Page(start, header_size, size, uncompressed, kind, 0, 0, 0, UNKNOWN)
+        return Page(start, data, size, uncompressed, kind, 0, 0, 0)
     head = data_header(header)
     values = number_of(head, 1)
     if values < 0:
         raise DataError("A page has a negative number of values.")
     rows = number_of(head, 3) if kind == DATA_PAGE_V2 else -1
-    summary = page_summary(head, leaf, 2 if kind == DATA_PAGE_V2 else 1)
-    return Page(start, header_size, size, uncompressed, kind, encoding_of(header), values, rows, summary)
+    return Page(start, data, size, uncompressed, kind, encoding_of(header), values, rows)
 
 
 def _with_rows(page: Page, rows: int) -> Page:

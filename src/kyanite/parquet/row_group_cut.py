@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from kyanite.parquet.codecs import decompress
 from kyanite.parquet.footer import Chunk, Footer, RowGroup, naming, read_exactly
 from kyanite.parquet.page_cut import DICTIONARY, CutPage, cut_page
-from kyanite.parquet.page_header import Page
+from kyanite.parquet.page_header import Page, summary_of_page
 from kyanite.parquet.pages import DICTIONARY_PAGE, PageTable
 from kyanite.parquet.schema import Leaf
-from kyanite.parquet.statistics import Summary, column_index_of, fold, indexed_summaries, statistics_of
+from kyanite.parquet.statistics import UNKNOWN, Summary, column_index_of, fold, indexed_summaries, statistics_of
 from kyanite.parquet.thrift import I32, I64, LIST, STRUCT, Struct, decode, encode, number_of, numbers_of, struct_of
 from kyanite.parquet.write import BLOOM_FILTER, COLUMN_INDEX, OFFSET_INDEX, FileWriter
 
@@ -101,61 +101,63 @@ class _ChunkSlice:
             self._count(DICTIONARY_PAGE, encoding, 0, dictionary.header_size + dictionary.uncompressed)
             self._writer.copy(self._file, dictionary.start, dictionary.total, self._footer.name)
         data = self._writer.position
-        self._write_pages(self._summarized(table), low, high, first, last)
+        self._write_pages(table, low, high, first, last)
         return self._column(start if dictionary and referenced else None, data, start, filters)
 
-    def _summarized(self, table: PageTable) -> PageTable:
-        """The table with what the ColumnIndex knows of pages whose headers have no statistics."""
+    def _summaries(self, table: PageTable, low: int, high: int) -> list[Summary]:
+        """What is known of pages `low` .. `high`: from their headers, else from the ColumnIndex."""
+        if not self._old_statistics and COLUMN_INDEX not in self._chunk.struct:
+            return [UNKNOWN] * (high - low)
+        told = [summary_of_page(page, self._leaf) for page in table.pages[low:high]]
         size = number_of(self._chunk.struct, 7, 0)
-        if size <= 0 or all(page.summary.empty or page.summary.low is not None for page in table.pages):
-            return table
+        if size <= 0 or all(one.empty or one.low is not None for one in told):
+            return told
         index, _ = decode(read_exactly(self._file, number_of(self._chunk.struct, 6), size, self._footer.name))
         found = indexed_summaries(index, self._leaf, [page.values for page in table.pages])
         if found is None:
-            return table
-        pages = [
-            page if page.summary.empty or page.summary.low is not None else page._replace(summary=summary)
-            for page, summary in zip(table.pages, found, strict=True)
+            return told
+        return [
+            one if one.empty or one.low is not None else indexed
+            for one, indexed in zip(told, found[low:high], strict=True)
         ]
-        return replace(table, pages=tuple(pages))
 
     def _write_pages(self, table: PageTable, low: int, high: int, first: int, last: int) -> None:
-        run: list[Page] = []
-        for index in range(low, high):
+        run: list[tuple[Page, Summary]] = []
+        for index, summary in enumerate(self._summaries(table, low, high), low):
             page = table.pages[index]
             begin, end = table.first_rows[index], table.first_rows[index + 1]
             if first <= begin and end <= last:
-                if run and run[-1].start + run[-1].total != page.start:
+                if run and run[-1][0].start + run[-1][0].total != page.start:
                     self._copy_run(run)
-                run.append(page)
+                run.append((page, summary))
             else:
                 self._copy_run(run)
-                self._cut(table.dictionary, page, max(first, begin) - begin, min(last, end) - begin)
+                self._cut(table.dictionary, page, summary.nulls, max(first, begin) - begin, min(last, end) - begin)
         self._copy_run(run)
 
-    def _copy_run(self, run: list[Page]) -> None:
+    def _copy_run(self, run: list[tuple[Page, Summary]]) -> None:
         if run:
-            size = run[-1].start + run[-1].total - run[0].start
-            shift = self._writer.position - run[0].start
-            self._writer.copy(self._file, run[0].start, size, self._footer.name)
-            for page in run:
+            first, last = run[0][0], run[-1][0]
+            shift = self._writer.position - first.start
+            self._writer.copy(self._file, first.start, last.start + last.total - first.start, self._footer.name)
+            for page, summary in run:
                 self._count(page.kind, page.encoding, page.values, page.header_size + page.uncompressed)
-                self._pages.append(_NewPage(page.start + shift, page.total, page.rows, page.summary))
+                self._pages.append(_NewPage(page.start + shift, page.total, page.rows, summary))
             run.clear()
 
-    def _cut(self, dictionary: Page | None, page: Page, first: int, last: int) -> None:
+    def _cut(self, dictionary: Page | None, page: Page, nulls: int | None, first: int, last: int) -> None:
         cut = cut_page(self._header(page), self._body(page), self._leaf, self._chunk.codec, first, last)
-        summary = self._summary_of(cut, page, dictionary)
+        summary = self._summary_of(cut, page, nulls, dictionary)
         self._pages.append(_NewPage(self._writer.position, len(cut.data), last - first, summary))
         self._writer.put(cut.data)
         self.rewritten += len(cut.data)
         self._count(page.kind, page.encoding, cut.values, cut.uncompressed)
 
-    def _summary_of(self, cut: CutPage, page: Page, dictionary: Page | None) -> Summary:
-        """What the new page's own values say; nulls only where the writer counts them as we do."""
+    def _summary_of(self, cut: CutPage, page: Page, told: int | None, dictionary: Page | None) -> Summary:
+        """What the new page's own values say; nulls only where the writer, who `told` them, counts as we do."""
         from kyanite.parquet.page_values import bounds_of
 
-        same_count = page.summary.nulls in (None, cut.old_nulls)
+        same_count = told in (None, cut.old_nulls)
         nulls = cut.values - cut.defined if same_count else None
         if cut.defined == 0:
             return Summary(nulls=nulls, empty=True)
@@ -174,7 +176,7 @@ class _ChunkSlice:
         return self._dictionary
 
     def _header(self, page: Page) -> Struct:
-        return decode(read_exactly(self._file, page.start, page.header_size, self._footer.name))[0]
+        return decode(page.header)[0]
 
     def _body(self, page: Page) -> bytes:
         return read_exactly(self._file, page.start + page.header_size, page.size, self._footer.name)

@@ -116,12 +116,12 @@ def _read_struct(data: bytes, position: int, levels: int) -> tuple[Struct, int]:
             item, position = _read_value(data, position, kind, levels)
             fields[number] = (kind, item)
         else:
-            end = _skip(data, position, kind)
+            end = skip(data, position, kind)
             fields[number] = (kind, Opaque(data[position:end]))
             position = end
 
 
-def _skip(data: bytes, position: int, kind: int) -> int:
+def skip(data: bytes, position: int, kind: int) -> int:
     """The position behind a value of this kind."""
     if kind == STRUCT:
         while True:
@@ -136,7 +136,7 @@ def _skip(data: bytes, position: int, kind: int) -> int:
                 length, position = read_varint(data, position)
                 position += length
             elif kind > FALSE:
-                position = _skip(data, position, kind)
+                position = skip(data, position, kind)
     if I16 <= kind <= I64:
         while data[position] > 127:
             position += 1
@@ -149,7 +149,7 @@ def _skip(data: bytes, position: int, kind: int) -> int:
             length, position = read_varint(data, position)
         _check_length(data, position, length)
         for _ in range(length):
-            position = _skip(data, position, kind)
+            position = skip(data, position, kind)
         return position
     return _read_value(data, position, kind, ALL_LEVELS)[1]
 

@@ -16,9 +16,11 @@ from kyanite.errors import DataError, LimitError
 from kyanite.parquet import Source
 from kyanite.parquet.codecs import NotCuttable
 from kyanite.parquet.footer import read_footer
-from kyanite.parquet.page_cut import check_cuttable
-from kyanite.parquet.page_header import quick_page
-from kyanite.parquet.pages import HeaderReader, _page, page_tables
+from kyanite.parquet.page_cut import check_cuttable, data_header
+from kyanite.parquet.page_header import quick_page, summary_of_page
+from kyanite.parquet.pages import HeaderReader, page_of, page_tables
+from kyanite.parquet.schema import Leaf
+from kyanite.parquet.statistics import page_summary
 from kyanite.parquet.thrift import decode
 
 ROWS = 3_000
@@ -74,11 +76,27 @@ def full_page(data, leaf):
     """The page as the full reader has it; None when there is none that is cut."""
     try:
         header, size = decode(data, 0)
-        page = _page(header, size, 100, leaf)
+        page = page_of(header, data[:size], 100)
         check_cuttable(header, leaf)
     except (DataError, NotCuttable, LimitError):
         return None
     return page._replace(rows=page.values) if page.kind == 0 and not leaf.max_repetition else page
+
+
+def full_summary(page, leaf):
+    """What the full reading of the header knows of the page's values; None when its statistics are none."""
+    try:
+        return page_summary(data_header(decode(page.header)[0]), leaf, 1 if page.kind == 0 else 2)
+    except DataError:
+        return None
+
+
+def lazy_summary(page, leaf):
+    """The same as a slice reads it."""
+    try:
+        return summary_of_page(page, leaf)
+    except DataError:
+        return None
 
 
 EDITS = st.lists(
@@ -108,6 +126,59 @@ def test_headers_that_are_broken_are_read_alike_or_in_full(number, edits, cut, t
         assert quick is not None or leaf.path[0] == "when"
     if quick is not None and quick.values >= 0:  # a page with fewer than no values is read in full, and refused
         assert quick == full_page(whole, leaf)
+    page = quick or full_page(whole, leaf)
+    if page is not None and page.values >= 0:
+        assert lazy_summary(page, leaf) == full_summary(page, leaf)
+
+
+HEADS = {
+    "v1": (bytes.fromhex("1500 15c801 15c801 2c 1514 1500 1506 1506 1c"), 0),
+    "v2": (bytes.fromhex("1506 15c801 15c801 5c 1514 1500 1514 1500 1500 1500 11 1c"), 3),
+}
+NO_STATISTICS = {
+    "a text for the number of nulls": b"\x38\x01x\x28\x04\x09\0\0\0\x18\x04\x01\0\0\0\0",
+    "a number for the greatest value": b"\x36\x02\x26\x09\x18\x04\x01\0\0\0\0",
+    "a number for the least value": b"\x36\x02\x28\x04\x09\0\0\0\x16\x01\0",
+    "a flag for the least value": b"\x36\x02\x28\x04\x09\0\0\0\x11\0",
+}
+NO_BOUNDS = {
+    "bounds of another length": b"\x36\x02\x28\x03\x09\0\0\x18\x03\x01\0\0\0",
+    "a least value above the greatest": b"\x36\x02\x28\x04\x01\0\0\0\x18\x04\x09\0\0\0\0",
+    "only the greatest": b"\x36\x02\x28\x04\x09\0\0\0\0",
+    "only the old, unsigned bounds": b"\x18\x04\x09\0\0\0\x18\x04\x01\0\0\0\x16\x02\0",
+    "fields that do not exist": b"\x36\x02\x68\x04\x09\0\0\0\x18\x04\x01\0\0\0\0",
+}
+SMALL = Leaf(("small",), 1, 0, 0, 0, "signed")
+
+
+@pytest.mark.parametrize("version", HEADS)
+def test_statistics_of_a_page_are_those_of_its_header(version):
+    head, _ = HEADS[version]
+    page = quick_page(head + b"\x36\0\x28\x04\x09\0\0\0\x18\x04\x01\0\0\0\x11\x12\0" + b"\0\0", 0, 4, SMALL)
+    summary = summary_of_page(page, SMALL)
+    assert (summary.low, summary.high, summary.nulls) == (b"\x01\0\0\0", b"\x09\0\0\0", 0)
+    assert (summary.high_exact, summary.low_exact) == (True, False)
+
+
+@pytest.mark.parametrize("broken", NO_STATISTICS)
+@pytest.mark.parametrize("version", HEADS)
+def test_broken_statistics_are_noticed_when_a_slice_needs_them(version, broken):
+    head, kind = HEADS[version]
+    header = head + NO_STATISTICS[broken] + b"\0\0"
+    page = quick_page(header, 0, 4, SMALL) or full_page(header, SMALL)
+    assert (page.kind, page.values, page.size, page.header) == (kind, 10, 100, header)
+    with pytest.raises(DataError, match="is not"):
+        summary_of_page(page, SMALL)
+
+
+@pytest.mark.parametrize("odd", NO_BOUNDS)
+@pytest.mark.parametrize("version", HEADS)
+def test_statistics_that_are_no_bounds_give_none(version, odd):
+    head, _ = HEADS[version]
+    page = quick_page(head + NO_BOUNDS[odd] + b"\0\0", 0, 4, SMALL)
+    summary = summary_of_page(page, SMALL)
+    assert (summary.low, summary.high, summary.nulls) == (None, None, 0)
+    assert not summary.empty
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -125,9 +196,9 @@ def test_quick_and_full_reading_agree(way, on_disk, tmp_path, monkeypatch):
 
     found = []
     quick = HeaderReader.quick
-    monkeypatch.setattr(HeaderReader, "quick", lambda self, at, leaf: found.append(quick(self, at, leaf)) or found[-1])
+    monkeypatch.setattr(HeaderReader, "quick", lambda *given: found.append(quick(*given)) or found[-1])
     quickly = read()
-    monkeypatch.setattr(HeaderReader, "quick", lambda self, at, leaf: None)
+    monkeypatch.setattr(HeaderReader, "quick", lambda *given: None)
     assert quickly == read()
     pages = sum(len(one.pages) for tables in quickly for one in tables)
     if on_disk:
