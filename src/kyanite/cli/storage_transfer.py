@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from kyanite.cli.command import command, json_option
-from kyanite.cli.session import Session, pass_session
+from kyanite.cli.session import Session, pass_session, visible
 from kyanite.cli.storage_match import files_of, is_pattern, matching, open_spot, shown
 from kyanite.cli.storage_path import StoragePath, find_account, parse_storage_path
 from kyanite.cli.transfer import Moving, download, files_below, show_transfers, upload
-from kyanite.errors import ConflictError, NotFoundError
+from kyanite.errors import ConflictError, NotFoundError, UserError
 
 
 @command(
@@ -26,13 +26,15 @@ from kyanite.errors import ConflictError, NotFoundError
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.argument("destination", metavar="DEST", type=parse_storage_path)
 @click.option("--name", metavar="NAME", help="The name in the folder DEST; for one FILE.")
+@click.option("-r", "--recursive", is_flag=True, expose_value=False, help="Taken for granted: a folder comes whole.")
 @json_option
 @pass_session
 def put(session: Session, files: tuple[Path, ...], destination: StoragePath, name: str | None) -> None:
     """Upload FILEs to DEST: a folder when it ends with `/`, is one already, or more than one file comes.
 
-    A file is seen under its name only when all of it is there. The container is made when it does not exist. An upload
-    of 64 MB or more that was interrupted goes on where it stopped when it is started again.
+    Links to files are followed; links to folders, pipes and devices are left out and named. A file is seen under its
+    name only when all of it is there. The container is made when it does not exist. An upload of 64 MB or more that was
+    interrupted goes on where it stopped when it is started again.
     """
     if not destination.container:
         raise click.UsageError(f"{destination} is an account; name a container in it: {destination}/CONTAINER/")
@@ -42,6 +44,12 @@ def put(session: Session, files: tuple[Path, ...], destination: StoragePath, nam
     for file in files:
         if not file.exists():
             raise NotFoundError("There is no such file.", where=str(file))
+
+    def left_out(file: Path, what: str) -> None:
+        if file in files:
+            raise UserError(f"It is {what}.", where=str(file), cure="Name a file or a folder.")
+        session.echo(f"left out: {visible(str(file))} is {what}", err=True)
+
     account.create_container(destination.container)
     moves: list[tuple[Path, StoragePath]] = []
     for file in files:
@@ -50,7 +58,7 @@ def put(session: Session, files: tuple[Path, ...], destination: StoragePath, nam
             destination.folder or not destination.path or len(files) > 1 or name is not None or file.is_dir()
         ) or (found is not None and found.is_folder)
         target = destination.join(name or file.resolve().name) if is_folder else destination
-        moves += [(source, target.join(below) if below else target) for source, below in files_below(file)]
+        moves += [(source, target.join(below) if below else target) for source, below in files_below(file, left_out)]
     with Moving(session, [source.stat().st_size for source, _ in moves]).shown() as moving:
         transfers = []
         for source, target in moves:

@@ -84,16 +84,32 @@ class Moving:
         return f"{files}{size(self._done)} of {size(self._total)} ({share} %), {size(rate)}/s{left}"
 
 
-def files_below(path: Path) -> Iterator[tuple[Path, str]]:
-    """The file itself with an empty relative path, or all files below a folder, sorted."""
-    if not path.is_dir():
+def files_below(path: Path, left_out: Callable[[Path, str], None]) -> Iterator[tuple[Path, str]]:
+    """The file itself with an empty relative path, or all files below a folder, sorted; links to files are followed.
+
+    `left_out` is told what is no file, and why. OSError for a folder that cannot be read.
+    """
+    if path.is_file():
         yield path, ""
         return
-    for folder, folders, names in os.walk(path):
+    if not path.is_dir():
+        left_out(path, "neither a file nor a folder")
+        return
+    for folder, folders, names in os.walk(path, onerror=_raise):
         folders.sort()
+        for name in folders:
+            if (linked := Path(folder, name)).is_symlink():
+                left_out(linked, "a link to a folder")
         for name in sorted(names):
             file = Path(folder, name)
-            yield file, file.relative_to(path).as_posix()
+            if file.is_file():
+                yield file, file.relative_to(path).as_posix()
+            else:
+                left_out(file, "a link to nothing" if file.is_symlink() else "neither a file nor a folder")
+
+
+def _raise(problem: OSError) -> None:
+    raise problem
 
 
 def upload(account: StorageAccount, source: Path, container: str, path: str, moving: Moving) -> Transfer:

@@ -1,6 +1,7 @@
 """`kyanite storage` as a person uses it, with good and bad input."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,36 @@ def test_an_account_cannot_have_the_name_of_another_service(kyanite):
     result = kyanite("storage", "account", "create", "jobs")
     assert result.code == 1
     assert "the server has another service at /jobs" in result.err
+
+
+def test_what_is_no_file_is_left_out_and_named(put, files):
+    os.mkfifo(files / "pipe")
+    (files / "linked.txt").symlink_to("a.txt")
+    (files / "loop").symlink_to(files)
+    (files / "gone").symlink_to("nowhere")
+    done = put("storage", "put", "-r", files, "air/all/")
+    assert done.code == 0
+    assert names(put, "air/all") == [f"air/all/d/{name}" for name in ("a.txt", "b.log", "linked.txt", "sub/c.txt")]
+    said = ("loop is a link to a folder", "gone is a link to nothing", "pipe is neither a file nor a folder")
+    assert [line.rpartition("/")[2] for line in done.err.splitlines()] == list(said)
+    refused = put("storage", "put", files / "pipe", "air/all/")
+    assert (refused.code, "neither a file nor a folder" in refused.err) == (1, True)
+
+
+def test_a_folder_that_cannot_be_read_stops_the_upload(put, files, monkeypatch):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    refused = put("storage", "put", files, "air/all/")
+    assert refused.code == 1
+    assert "sub" in refused.err
+    assert "Traceback" not in refused.err
+    assert names(put, "air/all") == []
 
 
 def test_containers(put):
