@@ -389,7 +389,6 @@ def test_what_is_refused_is_named(box, service):
         (blob.create_snapshot, "Snapshot Blob"),
         (lambda: blob.create_page_blob(512), "Page blobs"),
         (blob.undelete_blob, "Undelete Blob"),
-        (lambda: list(service.find_blobs_by_tags("\"a\"='b'")), "Find Blobs by Tags"),
         (lambda: service.set_service_properties(cors=[CorsRule(["*"], ["GET"])]), "Cors"),
         (lambda: blob.set_legal_hold(True), "Legal Hold"),
         (

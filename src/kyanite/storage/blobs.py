@@ -341,14 +341,17 @@ class BlobStore:
                 found = self.find(folder, name, container, path)
                 if found is None:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-                conditions.check(found[1].etag, found[1].modified)
+                conditions.check(found[1].etag, found[1].modified, tags=found[1].properties.tags)
                 files = LeaseFiles(self.folder, container)
                 files.write(path, step(files.read(path)))
                 return found[1]
 
     def check_write(self, current: Blob | None, conditions: Conditions, container: str, path: str) -> None:
         """StorageError unless conditions and lease allow a write in place of what is there now."""
-        conditions.check(current.etag if current else None, current.modified if current else None)
+        if current is None:
+            conditions.check(None, None)
+        else:
+            conditions.check(current.etag, current.modified, tags=current.properties.tags)
         lease = LeaseFiles(self.folder, container).read(path) if current else None
         leases.check_write(lease, conditions.lease_id, self.clock())
 

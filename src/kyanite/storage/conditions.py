@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from kyanite.errors import StorageError
+from kyanite.storage.tag_query import Term
+
+_NO_TAGS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """ETags without quotes (`*` for any), times to the second; `lease_id` is what the client holds, if anything."""
+    """ETags without quotes (`*` for any), times to the second; `lease_id` is what the client holds, if anything.
+
+    `if_tags` is what the tags of a blob must meet; nothing that has no tags ever does.
+    """
 
     if_match: str | None = None
     if_none_match: str | None = None
     if_modified_since: datetime | None = None
     if_unmodified_since: datetime | None = None
     lease_id: str | None = None
+    if_tags: Term | None = None
 
-    def check(self, etag: str | None, modified: datetime | None, *, reading: bool = False) -> None:
+    def check(
+        self,
+        etag: str | None,
+        modified: datetime | None,
+        *,
+        reading: bool = False,
+        tags: Mapping[str, str] = _NO_TAGS,
+    ) -> None:
         """StorageError `ConditionNotMet` (`NotModified` for reads, `BlobAlreadyExists` for create-only writes).
 
         `etag` is None when there is nothing.
@@ -35,6 +50,8 @@ class Conditions:
                 raise StorageError("It has not changed since.", code="NotModified")
             if self.if_none_match == "*":
                 raise StorageError("The specified blob already exists.", code="BlobAlreadyExists")
+            raise condition_not_met()
+        if self.if_tags is not None and not self.if_tags.holds(tags):
             raise condition_not_met()
 
     def _fresh(self, etag: str | None, modified: datetime | None) -> bool | None:

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -182,6 +182,14 @@ class Records:
         """The versions that have a record, sorted."""
         store = existing_store(self._account)
         return store.keys(self._container) if store is not None else []
+
+    def tags(self) -> Iterator[Mapping[str, str]]:
+        """The tags of each version that has some, in no order; it may be one that is no more."""
+        store = existing_store(self._account)
+        for body in store.bodies(self._container, '"tags":') if store is not None else ():
+            document = json.loads(body)
+            if isinstance(document, dict):
+                yield document.get("tags", {})
 
     def sweep(self, living: Callable[[], Iterable[str]], older_than_ns: int) -> int:
         """Remove records of files that are old enough and belong to none of the living keys; how many.

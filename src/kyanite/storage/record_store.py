@@ -85,6 +85,14 @@ class RecordStore:
             query = "SELECT key FROM record WHERE container = ? AND at < ? AND key > ? ORDER BY key LIMIT ?"
             return [row[0] for row in self._connection.execute(query, (container, before_ns, after, most))]
 
+    def bodies(self, container: str, part: str) -> list[str]:
+        """The texts of a container that have this part."""
+        with self._lock, _failures():
+            if self._dropped:
+                self._write_dropped()
+            query = "SELECT body FROM record WHERE container = ? AND instr(body, ?)"
+            return [row[0] for row in self._connection.execute(query, (container, part))]
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

@@ -39,7 +39,7 @@ def rename(
         if found is None:
             raise FileNotFoundError(2, "No such file or directory")
         old_name, moved = found
-        conditions.check(moved.etag, moved.modified)
+        conditions.check(moved.etag, moved.modified, tags=moved.properties.tags)
         _check_leases(store, moved, conditions.lease_id)
         if (old_container, old) == (new_container, new):
             return moved

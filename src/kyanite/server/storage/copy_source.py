@@ -56,7 +56,7 @@ async def fetch_into(call: Call, staged: Staged, wanted_range: str = "") -> Sour
         raise StorageError(message, code="UnsupportedHeader")
     own = own_source(call, address)
     if own is None:
-        source = await call.in_thread(_download, address, staged, wanted_range)
+        source = await call.in_thread(_download, address, staged, wanted_range, _forwarded(call))
     else:
         source = await call.in_thread(_read_own, call, *own, staged, wanted_range)
     return await call.in_thread(_verified, call, staged, source)
@@ -74,9 +74,12 @@ def own_source(call: Call, address: str) -> tuple[StorageAccount, str, str] | No
     for name in ("snapshot", "versionid"):
         if name in request.query:
             raise StorageError(f"The source names a {name}; there are none here.", code="UnsupportedQueryParameter")
-    need = Need("r", "o", container, path)
+    needs = [Need("r", "o", container, path)]
+    if call.header("x-ms-copy-source-tag-option").upper() == "COPY":
+        needs.append(Need("t", "o", container, path))
     try:
-        call.authority.authorise_source(call.request, account, request.query, need)
+        for need in needs:
+            call.authority.authorise_source(call.request, account, request.query, need)
     except KyaniteError as problem:
         message = "This request is not authorized to perform this operation using this permission."
         raise StorageError(
@@ -137,9 +140,13 @@ def _check_source(call: Call, blob: Blob) -> None:
         raise StorageError("The source is archived; set another tier first.", code="BlobArchived")
     conditions = read_conditions(call.request.headers, "x-ms-source-", "x-ms-source-lease-id")
     try:
-        conditions.check(blob.etag, blob.modified, reading=True)
+        conditions.check(blob.etag, blob.modified, reading=True, tags=blob.properties.tags)
     except StorageError as problem:
-        raise StorageError("The condition on the source is not met.", code="SourceConditionNotMet") from problem
+        raise _source_condition() from problem
+
+
+def _source_condition() -> StorageError:
+    return StorageError("The condition on the source is not met.", code="SourceConditionNotMet")
 
 
 def _verified(call: Call, staged: Staged, source: Source) -> Source:
@@ -165,15 +172,24 @@ def is_refused(address: str) -> bool:
     return ip.is_link_local or ip.is_multicast or ip.is_unspecified or str(ip) in _METADATA_SERVICES
 
 
-def _download(address: str, staged: Staged, wanted_range: str) -> Source:
+def _forwarded(call: Call) -> dict[str, str]:
+    """The conditions on the source, for its own server to check."""
+    prefix = "x-ms-source-if-"
+    found = {name: value for name, value in call.request.headers.items() if name.startswith(prefix)}
+    return {"x-ms-if-tags" if name == f"{prefix}tags" else name[12:]: value for name, value in found.items()}
+
+
+def _download(address: str, staged: Staged, wanted_range: str, conditions: Mapping[str, str]) -> Source:
     parts = urlsplit(address)
-    headers = {"user-agent": "kyanite", "accept-encoding": "identity"}
+    headers = {"user-agent": "kyanite", "accept-encoding": "identity", **conditions}
     if wanted_range:
         headers["range"] = wanted_range
     connection = _connect(parts.scheme, parts.hostname or "", parts.port)
     try:
         connection.request("GET", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", headers=headers)
         answer = connection.getresponse()
+        if conditions and answer.status in (304, 412):
+            raise _source_condition()
         if answer.status not in (200, 206) or (wanted_range and answer.status != 206):
             raise _unreachable(f"its server answered {answer.status}")
         while piece := answer.read(_PIECE_BYTES):

@@ -97,7 +97,7 @@ def _status(call: Call, blob: Blob) -> dict[str, str]:
 def _looked_up(call: Call) -> Blob:
     wanted = conditions(call.request)
     blob = find(call)
-    wanted.check(blob.etag, blob.modified, reading=True)
+    wanted.check(blob.etag, blob.modified, reading=True, tags=blob.properties.tags)
     leases.check_read(call.store.lease_of(blob), wanted.lease_id, call.context.clock())
     return blob
 

@@ -82,7 +82,7 @@ def check(call: Call, blob: Blob) -> None:
         return
     if conditions.if_none_match == "*":
         raise StorageError("If-None-Match: * makes no sense for a read.", code="UnsupportedHeader")
-    conditions.check(blob.etag, blob.modified, reading=True)
+    conditions.check(blob.etag, blob.modified, reading=True, tags=blob.properties.tags)
     if conditions.lease_id is not None:
         leases.check_read(call.store.lease_of(blob), conditions.lease_id, call.now)
 

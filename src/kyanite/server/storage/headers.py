@@ -15,6 +15,7 @@ from kyanite.errors import StorageError, UserError
 from kyanite.limits import METADATA_BYTES
 from kyanite.storage.conditions import NO_CONDITIONS, Conditions
 from kyanite.storage.properties import Properties
+from kyanite.storage.tag_query import read_condition
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -74,6 +75,7 @@ def read_conditions(headers: Mapping[str, str], prefix: str = "", lease: str = "
     """The conditions of a request; `prefix` is `x-ms-source-` for those on the source of a copy."""
     if lease not in headers and not any("if-" in name for name in headers):
         return NO_CONDITIONS
+    tags = headers.get(f"{prefix or 'x-ms-'}if-tags")
     since, until = headers.get(f"{prefix}if-modified-since"), headers.get(f"{prefix}if-unmodified-since")
     return Conditions(
         if_match=_etags(headers.get(f"{prefix}if-match")),
@@ -81,6 +83,7 @@ def read_conditions(headers: Mapping[str, str], prefix: str = "", lease: str = "
         if_modified_since=read_date(since, f"{prefix}if-modified-since") if since else None,
         if_unmodified_since=read_date(until, f"{prefix}if-unmodified-since") if until else None,
         lease_id=headers.get(lease) or None,
+        if_tags=read_condition(tags) if tags else None,
     )
 
 

@@ -60,7 +60,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("Blob Batch", ("service", "POST", "batch"), "batch:run", _ANY, service_sas=False),
     Operation("Preflight Blob Request", ("service", "OPTIONS", ""), "cors"),
     _no("Get Blob Service Stats", "service", "GET", "service/stats", "there is no secondary location"),
-    _no("Find Blobs by Tags", "service", "GET", "blobs", "tags are kept, but there is no index of them"),
+    Operation("Find Blobs by Tags", ("service", "GET", "blobs"), "find_blobs:run", "f", service_sas=False),
     # containers
     Operation("Create Container", ("container", "PUT", ""), "container_level:create", "cw", service_sas=False),
     Operation("Get Container Properties", ("container", "GET", ""), "container_level:get", "rl", service_sas=False),
@@ -85,7 +85,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("Preflight Blob Request (container)", ("container", "OPTIONS", ""), "cors"),
     _no("Restore Container", "container", "PUT", "undelete", "deleted containers are not kept"),
-    _no("Find Blobs by Tags in Container", "container", "GET", "blobs", "tags are kept, but there is no index of them"),
+    Operation("Find Blobs by Tags in Container", ("container", "GET", "blobs"), "find_blobs:run", "f"),
     # blobs
     Operation("Put Blob", ("blob", "PUT", ""), "put_blob:run", "cw", creates=True),
     Operation("Put Blob From URL", ("blob", "PUT", "from-url"), "copy:put_from_url", "cw", creates=True),
@@ -176,12 +176,23 @@ def _blob_word(request: Request, comp: str) -> str:
 def needs(operation: Operation, call: Call) -> tuple[Need, ...]:
     """What the request has to be allowed."""
     level = {"service": "s", "container": "c", "blob": "o"}[operation.key[0]]
-    if operation.key[2] == "batch":  # its parts are requests of their own, about blobs
+    if operation.key[2] == "batch" or operation.key == ("service", "GET", "blobs"):  # both are about blobs
         level = "o"
     access = operation.access
-    if operation.creates and call.request.query.get("sig") and _exists(call):
+    by_sas = bool(call.request.query.get("sig"))
+    if operation.creates and by_sas and _exists(call):
         access = access.replace("c", "")
-    return (Need(access, level, call.container, call.path, operation.service_sas and bool(access)),)  # type: ignore[arg-type]
+    own = Need(access, level, call.container, call.path, operation.service_sas and bool(access))  # type: ignore[arg-type]
+    if by_sas and _has_tags(operation, call):
+        return own, Need("t", own.level, call.container, call.path)
+    return (own,)
+
+
+def _has_tags(operation: Operation, call: Call) -> bool:
+    """Whether a request gives a blob tags, or lists them."""
+    if operation.run == "list_blobs:run":
+        return "tags" in call.option("include").lower().split(",")
+    return "x-ms-tags" in call.request.headers
 
 
 def _exists(call: Call) -> bool:

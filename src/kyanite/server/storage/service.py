@@ -137,8 +137,6 @@ _REFUSED_HEADERS = {
     "x-ms-structured-body": "structured bodies; send Content-MD5",
     "x-ms-immutability-policy-until-date": "immutability policies",
     "x-ms-legal-hold": "legal holds",
-    "x-ms-if-tags": "conditions on tags",
-    "x-ms-source-if-tags": "conditions on tags",
 }
 _REFUSED_QUERY = {"snapshot": "snapshots", "versionid": "versions", "prevsnapshot": "snapshots"}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from kyanite.errors import UserError
-from kyanite.limits import TAGS
+from kyanite.limits import TAG_CHARACTERS, TAG_NAME_CHARACTERS, TAGS
 from kyanite.server.storage.xml import element, leaf, parse
 
 _TEXT = re.compile(r"[A-Za-z0-9 +\-./:=_]*\Z")
@@ -32,7 +32,8 @@ def read_tags(body: bytes) -> dict[str, str]:
 def check_tags(tags: dict[str, str]) -> dict[str, str]:
     """The tags themselves. UserError `InvalidTag` for too many, too long, or characters the service refuses."""
     for name, value in tags.items():
-        if not 1 <= len(name) <= 128 or len(value) > 256 or not _TEXT.match(name) or not _TEXT.match(value):
+        long = not 1 <= len(name) <= TAG_NAME_CHARACTERS or len(value) > TAG_CHARACTERS
+        if long or not _TEXT.match(name) or not _TEXT.match(value):
             raise UserError("Tags have names of 1 to 128 and values of up to 256 plain characters.", code="InvalidTag")
     if len(tags) > TAGS:
         raise UserError(f"A blob has at most {TAGS} tags.", code="InvalidTag")
