@@ -185,6 +185,7 @@ def _download(address: str, staged: Staged, wanted_range: str, conditions: Mappi
     if wanted_range:
         headers["range"] = wanted_range
     connection = _connect(parts.scheme, parts.hostname or "", parts.port)
+    answer: http.client.HTTPResponse | None = None
     try:
         connection.request("GET", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", headers=headers)
         answer = connection.getresponse()
@@ -201,6 +202,8 @@ def _download(address: str, staged: Staged, wanted_range: str, conditions: Mappi
     except (http.client.HTTPException, ssl.SSLError, OSError) as problem:
         raise _unreachable(f"{type(problem).__name__}") from problem
     finally:
+        if answer is not None:  # what is left unread holds the socket
+            answer.close()
         connection.close()
 
 
