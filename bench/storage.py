@@ -7,12 +7,16 @@ Servers: ours (`kyanite`: signatures checked, properties kept), Azurite (npm, fe
 fresh folder, fresh container) and `floor`, a bare ASGI app on the same uvicorn that checks nothing, keeps bytes only.
 Clients: obstore (fast: shows the server) and azure-storage-blob (what people use; about 450 MB/s and 550 operations/s
 is all it can). Each client is a process of its own; every byte read is compared with what was written, and every
-listing with the names that were put, before a figure is told. Servers take turns in the rounds.
+listing with the names that were put, before a figure is told. Servers take turns in the rounds; in each they have a
+fresh folder, a fresh container and a disk that has finished what was written before. Small objects come first, while
+the container is empty; the lines "after" are those of one that has --list of them. Nothing is deleted before the end:
+a file system without a journal looks at each inode that was freed in the last minutes before it takes another one.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import hashlib
 import json
@@ -32,18 +36,14 @@ from typing import Any
 
 BENCH = Path(__file__).resolve().parent
 AZURITE = BENCH / ".venv" / "azurite"
+FOLDER = Path(os.environ.get("KYANITE_BENCH_FOLDER", BENCH / ".venv"))
 AZURITE_VERSION = "3.35.0"
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # the emulator's own
-LINES = (
-    "PUT large, MB/s",
-    "GET large, MB/s",
-    "PUT 4 KB, 1 thread, ops/s",
-    "PUT 4 KB, 8 threads, ops/s",
-    "GET 4 KB, 1 thread, ops/s",
-    "GET 4 KB, 8 threads, ops/s",
-    "list, ms",
-)
+SMALL = ("PUT 4 KB, 1 thread", "PUT 4 KB, 8 threads", "GET 4 KB, 1 thread", "GET 4 KB, 8 threads")
+FRESH = tuple(f"{line}, ops/s" for line in SMALL)
+AFTER = tuple(f"{line}, after, ops/s" for line in SMALL)
+LINES = (*FRESH, "list, ms", *AFTER, "PUT large, MB/s", "GET large, MB/s")
 SERVERS = ("kyanite", "azurite", "floor")
 
 
@@ -162,8 +162,10 @@ def azurite_program() -> Path:
 
 @contextlib.contextmanager
 def running(name: str) -> Iterator[tuple[str, int]]:
-    """A fresh server; its address and process id."""
-    folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=BENCH / ".venv"))
+    """A fresh server; its address and process id. What it wrote is removed when the program ends."""
+    folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=FOLDER))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.sync()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -184,7 +186,6 @@ def running(name: str) -> Iterator[tuple[str, int]]:
     finally:
         process.terminate()
         process.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def peak_mb(pid: int) -> float:
@@ -269,39 +270,50 @@ CLIENTS: dict[str, Any] = {"obstore": Obstore, "sdk": Sdk}
 def measure(client: str, url: str, megabytes: int, small: int, count: int) -> dict[str, float]:
     """One client's figures on a server whose container is new."""
     store = CLIENTS[client](url)
-    large = os.urandom(1 << 20) * megabytes
-    digest = hashlib.sha256(large).digest()
     found: dict[str, list[float]] = {line: [] for line in LINES}
-    for number in range(3):
-        began = time.perf_counter()
-        store.put_large(f"large-{number}", large)
-        found[LINES[0]].append(megabytes / (time.perf_counter() - began))
-    for number in range(3):
-        began = time.perf_counter()
-        data = store.get(f"large-{number}")
-        found[LINES[1]].append(megabytes / (time.perf_counter() - began))
-        if hashlib.sha256(data).digest() != digest:
-            raise SystemExit(f"{client}: what was read is not what was written")
-        del data
     names = [f"s/{number:06}" for number in range(max(count, 2 * small))]
-    bodies = {name: hashlib.sha256(name.encode()).digest() * 128 for name in names}
-    first, second = names[:small], names[small : 2 * small]
-    found[LINES[2]].append(rate(lambda name: store.put(name, bodies[name]), first, 1))
-    found[LINES[3]].append(rate(lambda name: store.put(name, bodies[name]), second, 8))
+    later = [f"later/{number:06}" for number in range(2 * small)]
+    bodies = {name: hashlib.sha256(name.encode()).digest() * 128 for name in (*names, *later)}
+
+    def write(name: str) -> None:
+        store.put(name, bodies[name])
 
     def read(name: str) -> None:
         if bytes(store.get(name)) != bodies[name]:
             raise SystemExit(f"{client}: {name} is not what was written")
 
-    found[LINES[4]].append(rate(read, first, 1))
-    found[LINES[5]].append(rate(read, second, 8))
-    rate(lambda name: store.put(name, bodies[name]), names[2 * small :], 8)
+    def measure_small(lines: tuple[str, ...], names: list[str]) -> None:
+        turns = [
+            (write, names[:small], 1),
+            (write, names[small:], 8),
+            (read, names[:small], 1),
+            (read, names[small:], 8),
+        ]
+        for line, (operation, some, threads) in zip(lines, turns, strict=True):
+            found[line].append(rate(operation, some, threads))
+
+    measure_small(FRESH, names[: 2 * small])
+    rate(write, names[2 * small :], 8)
     for _ in range(3):
         began = time.perf_counter()
         listed = store.names()
-        found[LINES[6]].append(1000 * (time.perf_counter() - began))
+        found["list, ms"].append(1000 * (time.perf_counter() - began))
         if sorted(listed) != names:
             raise SystemExit(f"{client}: the listing has {len(listed)} names, not {len(names)}")
+    measure_small(AFTER, later)
+    large = os.urandom(1 << 20) * megabytes
+    digest = hashlib.sha256(large).digest()
+    for number in range(3):
+        began = time.perf_counter()
+        store.put_large(f"large-{number}", large)
+        found["PUT large, MB/s"].append(megabytes / (time.perf_counter() - began))
+    for number in range(3):
+        began = time.perf_counter()
+        data = store.get(f"large-{number}")
+        found["GET large, MB/s"].append(megabytes / (time.perf_counter() - began))
+        if hashlib.sha256(data).digest() != digest:
+            raise SystemExit(f"{client}: what was read is not what was written")
+        del data
     return {line: statistics.median(values) for line, values in found.items()}
 
 
