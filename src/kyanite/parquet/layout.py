@@ -94,7 +94,12 @@ class Layout:
         if not large:
             return False
         groups = {group: self._pages_of(self._places[group]).steps.hopeful() for group in set(large)}
-        ideal = make(self._planner(lambda group: groups.get(group) or self._steps_of(group)))
+        ideal = make(
+            self._planner(
+                lambda group: groups.get(group) or self._steps_of(group),
+                lambda group: groups.get(group) or self._guessed_steps(group),
+            )
+        )
         (parts, size), (least_parts, least) = self._cost(carried), self._cost(ideal, groups)
         return parts > max(least_parts + 1, least_parts * CARRIED_COST) or size > least * CARRIED_COST
 
@@ -103,13 +108,13 @@ class Layout:
         size = sum(self._bytes_of(piece, (groups or {}).get(piece.group)) for part in planned for piece in part)
         return len(planned), size + self.base * len(planned)
 
-    def _planner(self, steps_of: StepsOf) -> Planner:
-        return Planner(self._groups, steps_of, self.base, self._snap)
+    def _planner(self, steps_of: StepsOf, estimate: StepsOf) -> Planner:
+        return Planner(self._groups, steps_of, self.base, self._snap, estimate)
 
     def _settled(self, make: Make) -> tuple[Part, ...]:
         """The plan in which no slice repeats dictionaries of more bytes than are carried."""
         while True:
-            planned = make(self._planner(self._steps_of))
+            planned = make(self._planner(self._steps_of, self._guessed_steps))
             cuts = self._cut_pieces(planned)
             guessed = {cut.group for cut in cuts if not self._is_exact(self._places[cut.group])}
             stubborn = {cut.group for cut in cuts if self._must_replace(cut)}
@@ -172,6 +177,12 @@ class Layout:
             self._hopeful[place] = steps.hopeful()
         return self._hopeful[place]
 
+    def _guessed_steps(self, group: int) -> Steps:
+        """The row group's steps as far as they are known without reading its page headers."""
+        if self._places[group] in self._pages:
+            return self._steps_of(group)
+        return linear_steps(self._groups[group].rows, self._groups[group].size)
+
     def _must_replace(self, piece: Piece) -> bool:
         place = self._places[piece.group]
         pages = self._pages_of(place)
@@ -199,15 +210,13 @@ class Layout:
     def _read_steps(self, place: Place) -> Steps:
         tables = self._inputs.tables(place)
         file, footer, group = self._inputs.where(place)
-        limit = self._inputs.dictionary_limit
         fixed = self._shares[place.source] + CUT_ENDS_BYTES * len(tables) + self._inputs.filters(group)
 
         def inside(column: int, page: Page) -> list[tuple[int, float]] | None:
-            if page.total < limit:  # less than 5 % of a part
-                return None
             return row_steps(file, footer, group.chunks[column], footer.leaves[column], page)
 
-        return steps_of_tables(tables, fixed, inside, _index_bytes_per_page(group, [len(t.pages) for t in tables]))
+        per_page = _index_bytes_per_page(group, [len(table.pages) for table in tables])
+        return steps_of_tables(tables, fixed, per_page, self._inputs.dictionary_limit, inside)  # 5 % of a part is large
 
     def _replace(self, group: int) -> None:
         """The row group encoded anew as one or more; itself when that is impossible and it can be cut anyhow."""

@@ -45,11 +45,11 @@ def _v2() -> re.Pattern[bytes]:
 
 
 class Page(NamedTuple):
-    """One page: its `header` at byte `start` of the file, then `size` bytes of body."""
+    """One page: `total` bytes from byte `start` of the file on, the `header` and the body."""
 
     start: int
     header: bytes
-    size: int
+    total: int
     uncompressed: int
     kind: int
     encoding: int
@@ -62,9 +62,9 @@ class Page(NamedTuple):
         return len(self.header)
 
     @property
-    def total(self) -> int:
-        """Bytes of header and body."""
-        return len(self.header) + self.size
+    def size(self) -> int:
+        """Bytes of the body."""
+        return self.total - len(self.header)
 
 
 def quick_page(data: bytes, offset: int, start: int, leaf: Leaf) -> Page | None:
@@ -92,7 +92,8 @@ def quick_page(data: bytes, offset: int, start: int, leaf: Leaf) -> Page | None:
     if position is None or leaf.type not in CUT_ENCODINGS.get(code, ()):
         return None
     header = data[offset:position]
-    return _new(Page, (start, header, _signed(size), _signed(uncompressed), kind, code, count, rows))
+    total = position - offset + _signed(size)
+    return _new(Page, (start, header, total, _signed(uncompressed), kind, code, count, rows))
 
 
 def _end_of_header(data: bytes, position: int) -> int | None:

@@ -34,7 +34,7 @@ from kyanite.parquet.thrift import Struct, Truncated, decode, number_of, structs
 DICTIONARY_PAGE = 2
 STEPS_IN_PAGE = 64
 WINDOW_BYTES = 16 * 1024
-NARROW_BYTES, WIDE_BYTES = 1024, 16 * 1024  # of a read where reading is cheap: for one header, for many
+NARROW_BYTES, WIDE_BYTES = 512, 16 * 1024  # of a read where reading is cheap: for one header, for many
 NEAR_BYTES = 2 * 1024  # pages that are not larger are looked at several at a time
 HEADER_BYTES = 16 * 1024 * 1024
 
@@ -60,18 +60,22 @@ def page_tables(file: BinaryIO, footer: Footer, group: RowGroup) -> tuple[PageTa
 def steps_of_tables(
     tables: Sequence[PageTable],
     fixed: int,
-    steps_in: Callable[[int, Page], list[tuple[int, float]] | None],
     per_page: Sequence[float],
+    large: float,
+    steps_in: Callable[[int, Page], list[tuple[int, float]] | None],
 ) -> Steps:
     """The planner's view of a row group's pages; every slice pays `fixed` and the dictionaries it refers to.
 
-    `steps_in(column, page)` gives (rows, bytes) inside a page that is large against the parts, None for others;
-    `per_page` bytes of each column's page go into indexes.
+    `per_page` bytes of each column's page go into indexes; `steps_in(column, page)` gives (rows, bytes) inside a page
+    of at least `large` bytes, None where that is not known.
     """
-    columns = [
-        [step for page in table.pages for step in steps_in(index, page) or [(page.rows, page.total + per_page[index])]]
-        for index, table in enumerate(tables)
-    ]
+    columns: list[list[tuple[int, float]]] = []
+    for index, (table, more) in enumerate(zip(tables, per_page, strict=True)):
+        steps: list[tuple[int, float]] = [(page.rows, page.total + more) for page in table.pages]
+        if any(page.total >= large for page in table.pages):
+            inside = [steps_in(index, page) if page.total >= large else None for page in table.pages]
+            steps = [step for whole, many in zip(steps, inside, strict=True) for step in many or [whole]]
+        columns.append(steps)
     dictionaries = tuple(filter(None, map(_dictionary_reach, tables)))
     return steps_of_columns(columns, fixed, dictionaries, _boundaries(tables))
 
@@ -206,13 +210,13 @@ def page_of(header: Struct, data: bytes, start: int) -> Page:
     kind = number_of(header, 1)
     size, uncompressed = number_of(header, 3), number_of(header, 2)
     if kind not in (DATA_PAGE, DATA_PAGE_V2):
-        return Page(start, data, size, uncompressed, kind, 0, 0, 0)
+        return Page(start, data, len(data) + size, uncompressed, kind, 0, 0, 0)
     head = data_header(header)
     values = number_of(head, 1)
     if values < 0:
         raise DataError("A page has a negative number of values.")
     rows = number_of(head, 3) if kind == DATA_PAGE_V2 else -1
-    return Page(start, data, size, uncompressed, kind, encoding_of(header), values, rows)
+    return Page(start, data, len(data) + size, uncompressed, kind, encoding_of(header), values, rows)
 
 
 def _with_rows(page: Page, rows: int) -> Page:

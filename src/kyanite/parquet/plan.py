@@ -97,16 +97,28 @@ Cut = tuple[int, int]  # row group, row in it; (g, 0) is the boundary before gro
 class Planner:
     """Plans parts over a fixed list of row groups; `steps_of` is asked only for row groups under a cut.
 
-    `base` bytes are in every part; cuts move by up to `snap` bytes to where pages begin.
+    `base` bytes are in every part; cuts move by up to `snap` bytes to where pages begin. With `estimate`, row groups
+    count as it says until a cut that the plan depends on falls into them: few are read, and the plan is the same.
     """
 
-    def __init__(self, groups: Sequence[Group], steps_of: StepsOf, base: float, snap: float = 0.0) -> None:
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        steps_of: StepsOf,
+        base: float,
+        snap: float = 0.0,
+        estimate: StepsOf | None = None,
+    ) -> None:
         self._groups = groups
         self._steps_of = steps_of
         self._base = base
         self._snap = snap
+        self._estimate = estimate
+        self._read: dict[int, Steps] = {}
+        self._guessed: dict[int, Steps] = {}
         self._sizes = [0, *accumulate(group.size for group in groups)]
         self._rows = [0, *accumulate(group.rows for group in groups)]
+        self._end: Cut = (len(groups), 0)
 
     @property
     def rows(self) -> int:
@@ -119,32 +131,77 @@ class Planner:
         First greedily, to know how few parts are enough; then with the smallest capacity that still gives that few.
         `first_rows` limits the first part: it has been measured to be larger than the arithmetic said.
         """
-        best = self._fill(capacity, start, first_rows, None) or []
-        count = len(best)
+        if start >= self.rows:
+            return ()
+        if self._left_of(start) > capacity * len(self._groups):
+            self._estimate = None  # most row groups will be cut
+        while True:
+            cuts = self._fewest(capacity, start, first_rows)
+            if self._all_read():
+                return self._parts(cuts, start)
+
+    def _fewest(self, capacity: float, start: int, first_rows: int | None) -> list[Cut]:
+        count = len(self._fill(capacity, start, first_rows))
         low, high = self._left_of(start) / (count + 1), capacity
-        for _ in range(BISECTIONS):
-            if high - low < max(64.0, capacity * 1e-5):
+        low, high = self._bisected(low, high, max(64.0, capacity * 1e-5), start, first_rows, count)
+        # What was looked at on the way does not matter: these tell that no fewer parts, and no smaller ones, are enough
+        self._guessed.clear()
+        if first_rows is not None or not self._is_needed(count, capacity, start):
+            self._fill(capacity, start, first_rows)
+        smaller = self._fill(low, start, first_rows, count)
+        best = self._fill(high, start, first_rows)
+        if first_rows is not None:
+            return best
+        return self._snapped(self._evened(best, smaller, start, high, capacity), start, capacity)
+
+    def _bisected(
+        self, low: float, high: float, near: float, start: int, first_rows: int | None, count: int
+    ) -> tuple[float, float]:
+        """`low` and `high` brought `near` to each other: parts of `high` bytes hold all in `count`, of `low` do not."""
+        for _ in range(2 * BISECTIONS):
+            if high - low < near:
                 break
             middle = (low + high) / 2
-            cuts = self._fill(middle, start, first_rows, count)
-            if cuts is None:
+            if self._fill(middle, start, first_rows, count)[-1] < self._end:
                 low = middle
             else:
-                best, high = cuts, middle
-        if first_rows is None:
-            best = self._evened(best, start, low, high, capacity)
-        return self._parts(best if first_rows is not None else self._snapped(best, start, capacity), start)
+                high = middle
+        return low, high
 
-    def _evened(self, best: list[Cut], start: int, low: float, high: float, capacity: float) -> list[Cut]:
-        """`best`, or parts of `low` bytes and a last one that is larger, when that makes sizes more alike.
+    def _is_needed(self, count: int, capacity: float, start: int) -> bool:
+        """Whether the bytes alone are too many for fewer parts; slices of a row group have no fewer bytes than it."""
+        if any(self._slices_are_small(group, steps) for group, steps in self._read.items()):
+            return False
+        return self._left_of(start) > (count - 1) * (capacity - self._base)
 
-        A cut just before the last page that refers to a dictionary repeats it: between `low`, which gives one part too
-        many, and `high` lies such a jump. The last part is then smaller than the others; with `low` it is larger.
+    def _slices_are_small(self, group: int, steps: Steps) -> bool:
+        return steps.sizes[-1] + steps.fixed_from(0) < self._groups[group].size - 1
+
+    def _steps(self, group: int) -> Steps:
+        """What is known of the row group, or guessed."""
+        if group not in self._read:
+            if self._estimate is not None:
+                self._guessed[group] = self._estimate(group)
+                return self._guessed[group]
+            self._read[group] = self._steps_of(group)
+        return self._read[group]
+
+    def _all_read(self) -> bool:
+        """Whether nothing was guessed wrongly since the guesses were cleared; they are exact the next time."""
+        guessed, self._guessed = self._guessed, {}
+        self._read.update((group, self._steps_of(group)) for group in guessed)
+        return all(self._read[group] is steps for group, steps in guessed.items())
+
+    def _evened(self, best: list[Cut], smaller: list[Cut], start: int, high: float, capacity: float) -> list[Cut]:
+        """`best`, or the smaller parts with a last one that is larger, when that makes sizes more alike.
+
+        A cut just before the last page that refers to a dictionary repeats it: between parts that are too small, which
+        gives one too many, and `high` lies such a jump. The last part is then smaller than the others, else larger.
         """
         sizes = self._sizes_of(best, start)
         if len(best) < 2 or min(sizes) >= high * (1 - EVEN_ENOUGH):
             return best
-        other = [*(self._fill(low, start, None, None) or [])[: len(best) - 1], best[-1]]
+        other = [*smaller[: len(best) - 1], best[-1]]
         if len(other) < len(best) or other[-2:-1] >= other[-1:]:
             return best
         others = self._sizes_of(other, start)
@@ -156,18 +213,15 @@ class Planner:
 
     def by_parts(self, count: int) -> tuple[Part, ...]:
         """`count` parts of bytes as equal as can be; fewer only when there are fewer rows."""
-        low, high = 0.0, self._base + self._left_of(0) * 2.0
-        best = self._fill(high, 0, None, None) or []
-        for _ in range(2 * BISECTIONS):
-            if high - low < 64.0:
+        if not self.rows:
+            return ()
+        while True:
+            low, high = self._bisected(0.0, self._base + self._left_of(0) * 2.0, 64.0, 0, None, count)
+            self._guessed.clear()
+            self._fill(low, 0, None, count)
+            best = self._snapped(self._fill(high, 0, None), 0, float("inf"))
+            if self._all_read():
                 break
-            middle = (low + high) / 2
-            cuts = self._fill(middle, 0, None, count)
-            if cuts is None:
-                low = middle
-            else:
-                best, high = cuts, middle
-        best = self._snapped(best, 0, float("inf"))
         rows = sorted({0, *(self._row(cut) for cut in best), self.rows})
         while len(rows) - 1 < min(count, self.rows):
             widest = max(range(len(rows) - 1), key=lambda index: rows[index + 1] - rows[index])
@@ -180,7 +234,7 @@ class Planner:
 
     def _left_of(self, start: int) -> float:
         group, row = self._cut(start)
-        done = self._sizes[group] + (self._steps_of(group).size_at(row) if row else 0.0)
+        done = self._sizes[group] + (self._steps(group).size_at(row) if row else 0.0)
         return max(1.0, self._sizes[-1] - done)
 
     def _cut(self, row: int) -> Cut:
@@ -190,14 +244,11 @@ class Planner:
     def _row(self, cut: Cut) -> int:
         return self._rows[cut[0]] + cut[1]
 
-    def _fill(self, capacity: float, start: int, first_rows: int | None, most: int | None) -> list[Cut] | None:
-        """Ends of greedily filled parts, the last one the data's end; None when that takes more than `most` parts."""
-        end = (len(self._groups), 0)
+    def _fill(self, capacity: float, start: int, first_rows: int | None, most: int | None = None) -> list[Cut]:
+        """Ends of greedily filled parts up to the data's end, or up to part `most`."""
         position = self._cut(start)
         cuts: list[Cut] = []
-        while position < end:
-            if most is not None and len(cuts) == most:
-                return None
+        while position < self._end and len(cuts) != most:
             position = self._next_cut(position, capacity - self._base)
             if not cuts and first_rows is not None:
                 position = min(position, self._cut(start + first_rows))
@@ -211,7 +262,7 @@ class Planner:
             group, row = snapped[index]
             if row == 0 or not self._snap:
                 continue
-            moved = self._cut(self._rows[group] + self._steps_of(group).boundary_near(row, self._snap))
+            moved = self._cut(self._rows[group] + self._steps(group).boundary_near(row, self._snap))
             before, cut, after = snapped[index - 1 : index + 2]
             if before < moved < after and self._as_large(before, cut, moved, after, capacity):
                 snapped[index] = moved
@@ -228,15 +279,15 @@ class Planner:
         """Bytes of the part between two cuts."""
         (first, row), (last, inside) = begin, end
         if first == last:
-            steps = self._steps_of(first)
+            steps = self._steps(first)
             return self._base + steps.size_at(inside) - steps.size_at(row) + steps.fixed_from(row)
         total = self._base + self._sizes[last] - self._sizes[first]
         if row:
-            steps = self._steps_of(first)
+            steps = self._steps(first)
             rest = steps.size_at(self._groups[first].rows) - steps.size_at(row) + steps.fixed_from(row)
             total += rest - self._groups[first].size
         if inside:
-            steps = self._steps_of(last)
+            steps = self._steps(last)
             total += steps.size_at(inside) + steps.fixed_from(0)
         return total
 
@@ -245,7 +296,7 @@ class Planner:
         group, row = position
         begin = self._row(position)
         if row:
-            steps = self._steps_of(group)
+            steps = self._steps(group)
             done = steps.size_at(row)
             fixed = steps.fixed_from(row)
             rest = steps.size_at(self._groups[group].rows) - done + fixed
@@ -258,7 +309,7 @@ class Planner:
         if whole >= len(self._groups):
             return len(self._groups), 0
         room -= self._sizes[whole] - self._sizes[group]
-        steps = self._steps_of(whole)
+        steps = self._steps(whole)
         fixed = steps.fixed_from(0)
         inside = steps.row_at(room - fixed) if room > fixed else 0
         inside = min(inside, self._groups[whole].rows - 1)
