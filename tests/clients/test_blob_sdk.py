@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import os
 import threading
 import uuid
@@ -179,8 +180,42 @@ def test_checksums(box):
     refused(HttpResponseError, "Md5Mismatch", wrong)
     refused(HttpResponseError, "InvalidMd5", partial(wrong, headers={"Content-MD5": "AAAA"}))
     crc = {"x-ms-content-crc64": "AAAAAAAAAAA="}
-    refused(HttpResponseError, "UnsupportedHeader", lambda: blob.upload_blob(b"x", overwrite=True, headers=crc))
+    refused(HttpResponseError, "Crc64Mismatch", lambda: blob.upload_blob(b"x", overwrite=True, headers=crc))
     assert blob.download_blob().readall() == b"x" * 100
+
+
+@pytest.mark.parametrize("size", [0, 1000, 3 * 1024 * 1024, 9 * 1024 * 1024 + 5])
+def test_crc64_and_structured_messages(box, size):
+    """validate_content="crc64" sends bytes with a CRC64, streams as messages, and downloads as messages."""
+    data = os.urandom(size)
+    for content in (data, io.BytesIO(data)):
+        blob = box.upload_blob(f"crc{size}", content, length=size, overwrite=True, validate_content="crc64")
+        assert blob.download_blob().readall() == data
+        if size:  # the client leaves the connection of an empty message open
+            assert blob.download_blob(validate_content="crc64").readall() == data
+    blob.create_append_blob() if size < 4 * 1024 * 1024 else blob.stage_block("x", io.BytesIO(data), length=size)
+    if 0 < size < 4 * 1024 * 1024:
+        told = blob.append_block(io.BytesIO(data), length=size, validate_content="crc64")
+        assert told["content_crc64"]
+        assert blob.download_blob(offset=10, length=100, validate_content="crc64").readall() == data[10:110]
+
+
+def test_a_checksum_is_told_of_blocks_and_ranges(box):
+    blob = box.upload_blob("told", b"123456789")
+    of_nine = "iJh5CoYUi64="
+    staged = blob.stage_block("a", b"123456789")
+    assert base64.b64encode(staged["content_crc64"]).decode() == of_nine and staged["content_md5"] is None
+    assert blob.stage_block("b", b"x", validate_content=True)["content_md5"] is not None
+    seen = []
+    asked = {"x-ms-range-get-content-crc64": "true"}
+    blob.download_blob(0, 9, headers=asked, raw_response_hook=lambda answer: seen.append(answer.http_response.headers))
+    assert seen[0]["x-ms-content-crc64"] == of_nine
+    source = {"x-ms-source-content-crc64": of_nine}
+    blob.stage_block_from_url("c", blob.url, headers=source)
+    source = {"x-ms-source-content-crc64": "AAAAAAAAAAA="}
+    refused(HttpResponseError, "Crc64Mismatch", lambda: blob.stage_block_from_url("d", blob.url, headers=source))
+    both = {"x-ms-content-crc64": of_nine, "Content-MD5": MD5.decode()}
+    refused(HttpResponseError, "BothCrc64AndMd5HeaderPresent", lambda: blob.stage_block("e", b"x", headers=both))
 
 
 def test_append(box):

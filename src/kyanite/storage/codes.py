@@ -30,6 +30,7 @@ _STATUS: dict[int, tuple[str, ...]] = {
         "LinkRefused",
         "Md5Mismatch",
         "Crc64Mismatch",
+        "BothCrc64AndMd5HeaderPresent",
         "MissingRequiredHeader",
         "MissingRequiredQueryParameter",
         "MissingRequiredXmlNode",

@@ -9,6 +9,7 @@ from kyanite.limits import APPEND_BLOCK_BYTES
 from kyanite.server.http import Response
 from kyanite.server.storage.body import receive
 from kyanite.server.storage.call import Call, changed
+from kyanite.server.storage.checksums import Checksum
 from kyanite.server.storage.copy_source import fetch_into
 from kyanite.server.storage.headers import read_conditions
 from kyanite.storage import appending
@@ -23,7 +24,9 @@ async def append(call: Call) -> Response:
         raise UserError("An appended block has at least one byte.", code="InvalidHeaderValue")
     with call.store.stage() as staged:
         checksum = await receive(call, staged, APPEND_BLOCK_BYTES)
-        return await _append(call, staged, checksum.md5)
+        if not staged.size:
+            raise UserError("An appended block has at least one byte.", code="InvalidHeaderValue")
+        return await _append(call, staged, checksum)
 
 
 async def append_from_url(call: Call) -> Response:
@@ -33,7 +36,7 @@ async def append_from_url(call: Call) -> Response:
         source = await fetch_into(call, staged, call.header("x-ms-source-range"))
         if staged.size > APPEND_BLOCK_BYTES:
             raise StorageError("The source is larger than one append may be.", code="RequestBodyTooLarge")
-        return await _append(call, staged, source.md5)
+        return await _append(call, staged, source.checksum)
 
 
 async def seal(call: Call) -> Response:
@@ -61,7 +64,7 @@ def _require(call: Call) -> None:
         raise StorageError("The blob type is invalid for this operation.", code="InvalidBlobType")
 
 
-async def _append(call: Call, staged: Staged, md5: str) -> Response:
+async def _append(call: Call, staged: Staged, checksum: Checksum) -> Response:
     limits = appending.AppendLimits(
         call.number("x-ms-blob-condition-appendpos"), call.number("x-ms-blob-condition-maxsize")
     )
@@ -74,6 +77,5 @@ async def _append(call: Call, staged: Staged, md5: str) -> Response:
         "x-ms-blob-append-offset": str(offset),
         "x-ms-blob-committed-block-count": str(blob.properties.blocks),
     }
-    if md5:
-        response.headers["content-md5"] = md5
+    response.headers |= checksum.headers()
     return response

@@ -9,9 +9,10 @@ from kyanite.limits import BLOCK_LIST_BYTES, PUT_BLOCK_BYTES
 from kyanite.server.http import Response
 from kyanite.server.storage.body import receive
 from kyanite.server.storage.call import Call
+from kyanite.server.storage.checksums import Checksum, Digests, given_checksums
 from kyanite.server.storage.copy_source import fetch_into
 from kyanite.server.storage.get_blob import check
-from kyanite.server.storage.headers import http_date, quoted, read_conditions, read_md5
+from kyanite.server.storage.headers import http_date, quoted, read_conditions
 from kyanite.server.storage.put_blob import answer as created
 from kyanite.server.storage.put_blob import new_properties
 from kyanite.server.storage.xml import answer, element, leaf, parse
@@ -30,7 +31,7 @@ async def put_block(call: Call) -> Response:
         if not staged.size:
             raise UserError("A block has at least one byte.", code="InvalidHeaderValue")
         blocks.stage_block(call.store, call.container, call.path, block_id, staged)
-    return _staged(checksum.md5)
+    return _staged(checksum)
 
 
 async def put_block_from_url(call: Call) -> Response:
@@ -42,14 +43,11 @@ async def put_block_from_url(call: Call) -> Response:
     with call.store.stage() as staged:
         source = await fetch_into(call, staged, call.header("x-ms-source-range"))
         blocks.stage_block(call.store, call.container, call.path, block_id, staged)
-    return _staged(source.md5)
+    return _staged(source.checksum)
 
 
-def _staged(md5: str) -> Response:
-    headers = {"x-ms-request-server-encrypted": "true"}
-    if md5:
-        headers["content-md5"] = md5
-    return Response(201, headers)
+def _staged(checksum: Checksum) -> Response:
+    return Response(201, {"x-ms-request-server-encrypted": "true", **checksum.headers()})
 
 
 def _block_id(call: Call) -> str:
@@ -76,7 +74,7 @@ def _check(call: Call) -> None:
 async def put_block_list(call: Call) -> Response:
     """Put Block List: the blocks become the blob."""
     body = await call.request.body(BLOCK_LIST_BYTES)
-    _check_body(call, body)
+    checksum = _checked(call, body)
     root = parse(body)
     if root.tag != "BlockList":
         raise UserError("The body is no BlockList.", code="InvalidXmlDocument")
@@ -91,15 +89,15 @@ async def put_block_list(call: Call) -> Response:
     if blob is not None and blob.properties.blob_type != BLOCK_BLOB:
         raise StorageError("The blob type is invalid for this operation.", code="InvalidBlobType")
     made = await call.in_thread(blocks.commit, call.store, call.container, call.path, entries, properties, conditions)
-    return created(made)
+    return created(made, checksum)
 
 
-def _check_body(call: Call, body: bytes) -> None:
-    import hashlib
-
-    given = call.header("content-md5")
-    if given and read_md5(given, "content-md5") != hashlib.md5(body, usedforsecurity=False).digest():
-        raise StorageError("The MD5 of the body is another.", code="Md5Mismatch")
+def _checked(call: Call, body: bytes) -> Checksum:
+    """The checksum of the list itself, after it was compared with the one that was given."""
+    md5, crc64 = given_checksums(call.request.headers)
+    digests = Digests(md5=bool(md5), crc64=not md5)
+    digests.update(body)
+    return digests.checked(md5, crc64)
 
 
 async def get_block_list(call: Call) -> Response:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from kyanite.errors import StorageError
 from kyanite.server.http import Response
 from kyanite.server.storage.call import Call, changed
+from kyanite.server.storage.checksums import Checksum
 from kyanite.server.storage.copy_source import fetch_into
 from kyanite.server.storage.headers import http_date, read_conditions, read_metadata, read_properties
 from kyanite.server.storage.put_blob import answer, new_properties, read_tier
@@ -21,11 +22,9 @@ async def copy(call: Call) -> Response:
     """Copy Blob and Copy Blob From URL."""
     metadata = read_metadata(call.request.headers)
     copy_id = str(uuid.uuid4())
-    blob = await _write(call, lambda source: _copied(call, source, metadata, copy_id))
+    blob, checksum = await _write(call, lambda source: _copied(call, source, metadata, copy_id))
     response = changed(blob.etag, blob.modified, 202)
-    response.headers |= {"x-ms-copy-id": copy_id, "x-ms-copy-status": "success"}
-    if call.header("x-ms-source-content-md5"):
-        response.headers["content-md5"] = call.header("x-ms-source-content-md5")
+    response.headers |= {"x-ms-copy-id": copy_id, "x-ms-copy-status": "success", **checksum.headers()}
     return response
 
 
@@ -66,10 +65,10 @@ async def put_from_url(call: Call) -> Response:
         kept = replace(source, blob_type=BLOCK_BLOB, tags=given.tags, tier=given.tier, blocks=0, sealed=False)
         return replace(kept, metadata=given.metadata or source.metadata, **fields)  # type: ignore[arg-type]
 
-    return answer(await _write(call, merged), call.header("x-ms-source-content-md5"))
+    return answer(*await _write(call, merged))
 
 
-async def _write(call: Call, properties: Callable[[Properties], Properties]) -> Blob:
+async def _write(call: Call, properties: Callable[[Properties], Properties]) -> tuple[Blob, Checksum]:
     conditions = read_conditions(call.request.headers)
     store = call.store
     standing = store.get(call.container, call.path)
@@ -77,10 +76,10 @@ async def _write(call: Call, properties: Callable[[Properties], Properties]) -> 
     with store.stage() as staged:
         source = await fetch_into(call, staged)
         made = properties(source.properties)
-        kept = replace(made, content_md5=made.content_md5 or source.md5)
+        kept = replace(made, content_md5=made.content_md5 or source.checksum.md5)
         blob = await call.in_thread(store.publish, staged, call.container, call.path, kept, conditions)
     blocks.drop(store, call.container, call.path)
-    return blob
+    return blob, source.checksum
 
 
 async def abort(call: Call) -> Response:

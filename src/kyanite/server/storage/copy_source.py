@@ -6,8 +6,6 @@ address that the connection really has; redirections are not followed and no cre
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import http.client
 import ipaddress
 import os
@@ -24,7 +22,8 @@ from kyanite.server.http import Query, Request, split_host
 from kyanite.server.places import place
 from kyanite.server.storage.authorise import Need
 from kyanite.server.storage.call import Call
-from kyanite.server.storage.headers import read_conditions, read_md5, read_range
+from kyanite.server.storage.checksums import NO_CHECKSUM, Checksum, Digests, given_checksums
+from kyanite.server.storage.headers import read_conditions, read_range
 from kyanite.server.storage.operations import split_path
 from kyanite.storage import StorageAccount
 from kyanite.storage.failures import disk_errors
@@ -38,9 +37,9 @@ _METADATA_SERVICES = frozenset({"168.63.129.16", "fd00:ec2::254", "100.100.100.2
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What was read: its MD5 when the request gave one, and the properties that a whole copy takes over."""
+    """What was read: its checksum when the request gave one, and the properties that a whole copy takes over."""
 
-    md5: str
+    checksum: Checksum = NO_CHECKSUM
     properties: Properties = field(default_factory=Properties)
 
 
@@ -130,7 +129,7 @@ def _read_own(
             staged.add(fd, first, length)
     finally:
         os.close(fd)
-    return Source("", replace(blob.properties, access={}, copy={}, created_ns=0))
+    return Source(properties=replace(blob.properties, access={}, copy={}, created_ns=0))
 
 
 def _check_source(call: Call, blob: Blob) -> None:
@@ -150,15 +149,13 @@ def _source_condition() -> StorageError:
 
 
 def _verified(call: Call, staged: Staged, source: Source) -> Source:
-    given = call.header("x-ms-source-content-md5")
-    if not given:
+    md5, crc64 = given_checksums(call.request.headers, "x-ms-source-content-md5", "x-ms-source-content-crc64")
+    if not md5 and not crc64:
         return source
-    digest = hashlib.md5(usedforsecurity=False)
+    digests = Digests(md5=bool(md5), crc64=bool(crc64))
     for at in range(0, staged.size, _PIECE_BYTES):
-        digest.update(os.pread(staged.fd, _PIECE_BYTES, at))
-    if digest.digest() != read_md5(given, "x-ms-source-content-md5"):
-        raise StorageError("The MD5 of the source is another.", code="Md5Mismatch")
-    return replace(source, md5=base64.b64encode(digest.digest()).decode())
+        digests.update(os.pread(staged.fd, _PIECE_BYTES, at))
+    return replace(source, checksum=digests.checked(md5, crc64))
 
 
 # ---- elsewhere
@@ -198,7 +195,7 @@ def _download(address: str, staged: Staged, wanted_range: str, conditions: Mappi
                 raise StorageError("The source is larger than a blob may be.", code="RequestBodyTooLarge")
             with disk_errors(parts.hostname or ""):
                 staged.write(piece)
-        return Source("", _properties({name.lower(): value for name, value in answer.getheaders()}))
+        return Source(properties=_properties({name.lower(): value for name, value in answer.getheaders()}))
     except (http.client.HTTPException, ssl.SSLError, OSError) as problem:
         raise _unreachable(f"{type(problem).__name__}") from problem
     finally:

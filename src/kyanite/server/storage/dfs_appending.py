@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import os
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,6 +11,7 @@ from pathlib import Path
 from kyanite.errors import StorageError, UserError
 from kyanite.limits import BLOB_BYTES, PUT_BLOCK_BYTES
 from kyanite.server.http import Response, too_large
+from kyanite.server.storage.checksums import Checksum, Digests, given_checksums
 from kyanite.server.storage.datalake import Call
 from kyanite.server.storage.dfs_changing import release_lease, renew_lease, take_lease
 from kyanite.server.storage.dfs_paths import appends_key
@@ -24,7 +23,6 @@ from kyanite.server.storage.dfs_wire import (
     content_properties,
     flag,
     number,
-    unsupported_header,
     version_headers,
 )
 from kyanite.storage.appends import Appends, Moved, Piece
@@ -49,13 +47,9 @@ async def append(call: Call) -> Response:
         raise too_large(PUT_BLOCK_BYTES)
     if position + announced > BLOB_BYTES:
         raise UserError(f"A file ends at {BLOB_BYTES:,} bytes.", code="OutOfRangeQueryParameterValue")
-    if "x-ms-content-crc64" in call.request.headers:
-        raise unsupported_header("x-ms-content-crc64")
     action = _lease_action(call)
     headers = await _take(call) if action.startswith("acquire") else {}
-    await _receive(call, position, announced)
-    if given := call.request.headers.get("content-md5"):
-        headers["content-md5"] = given
+    headers.update((await _receive(call, position, announced)).headers())
     headers["x-ms-request-server-encrypted"] = "true"
     if flag(call.request, "flush"):
         headers.update(version_headers(await asyncio.to_thread(_flush, call, position + announced)))
@@ -106,11 +100,11 @@ def _after(call: Call, action: str) -> dict[str, str]:
     return {}
 
 
-async def _receive(call: Call, position: int, announced: int) -> None:
-    """Store the body, after a look at its MD5 when the client gave one."""
+async def _receive(call: Call, position: int, announced: int) -> Checksum:
+    """Store the body, after a look at the checksum that the client gave."""
+    expected = given_checksums(call.request.headers)
     piece = await asyncio.to_thread(_begin, call, position)
-    wanted = call.request.headers.get("content-md5")
-    digest = hashlib.md5(usedforsecurity=False)
+    digests = Digests(md5=bool(expected[0]), crc64=bool(expected[1]))
     buffer = bytearray()
     received = 0
     try:
@@ -118,17 +112,16 @@ async def _receive(call: Call, position: int, announced: int) -> None:
             received += len(chunk)
             if received > announced:
                 raise too_large(announced)
-            if wanted:
-                digest.update(chunk)
+            digests.update(chunk)
             buffer += chunk
             if len(buffer) >= _WRITE_BYTES:
                 full, buffer = bytes(buffer), bytearray()
                 await asyncio.to_thread(piece.write, full)
         if buffer:
             await asyncio.to_thread(piece.write, bytes(buffer))
-        if wanted and wanted != base64.b64encode(digest.digest()).decode():
-            raise UserError("The MD5 value given does not match that of the content.", code="Md5Mismatch")
+        checksum = digests.checked(*expected)
         await asyncio.to_thread(piece.finish)
+        return checksum
     finally:
         piece.close()
 

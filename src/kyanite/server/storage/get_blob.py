@@ -5,9 +5,7 @@ Small blobs are read at once; larger ones go to the client from their file.
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 import os
 from collections.abc import Mapping
 
@@ -15,14 +13,16 @@ from kyanite.errors import StorageError, UserError
 from kyanite.server.http import FileBody, Response
 from kyanite.server.sending import PIECE_BYTES, read
 from kyanite.server.storage.call import Call, changed
+from kyanite.server.storage.checksums import Digests
 from kyanite.server.storage.headers import content_headers, http_time, metadata_headers, read_conditions, read_range
 from kyanite.server.storage.lease import lease_headers
 from kyanite.server.storage.sas import overrides
+from kyanite.server.storage.structured_body import is_structured, structured
 from kyanite.storage import access_control, leases
 from kyanite.storage.conditions import NO_CONDITIONS
 from kyanite.storage.properties import APPEND_BLOB, Blob
 
-_MD5_RANGE_BYTES = 4 * 1024 * 1024
+_CHECKED_RANGE_BYTES = 4 * 1024 * 1024
 
 
 class RangeRefused(StorageError):
@@ -42,17 +42,18 @@ async def run(call: Call) -> Response:
         if blob.properties.tier == "Archive":
             raise StorageError("The blob is archived; set another tier first.", code="BlobArchived")
         first, length, response = _ranged(call, blob)
-        if length <= PIECE_BYTES:
+        if is_structured(call):
+            keep = True
+            structured(response, FileBody(fd, first, length))
+        elif checksum := _wanted_checksum(call, length, response.status):
+            response.body = await _all(fd, first, length)
+            checksum.update(response.body)
+            response.headers |= checksum.checked().headers()
+        elif length <= PIECE_BYTES:
             response.body = await read(fd, first, length) if length else b""
-            _add_range_md5(call, response)
         else:
-            if call.header("x-ms-range-get-content-md5").lower() == "true":
-                body = await _all(fd, first, length)
-                response.body = body
-                _add_range_md5(call, response)
-            else:
-                keep = True
-                response.body = FileBody(fd, first, length)
+            keep = True
+            response.body = FileBody(fd, first, length)
         return response
     finally:
         if not keep:
@@ -161,20 +162,20 @@ def _ranged(call: Call, blob: Blob) -> tuple[int, int, Response]:
     return first, length, Response(206, headers)
 
 
-def _add_range_md5(call: Call, response: Response) -> None:
-    if call.header("x-ms-range-get-content-crc64").lower() == "true":
-        raise StorageError("CRC64 checksums are not supported; ask for MD5.", code="UnsupportedHeader")
-    if call.header("x-ms-range-get-content-md5").lower() != "true":
-        return
-    if response.status != 206 or len(response.body) > _MD5_RANGE_BYTES:  # type: ignore[arg-type]
-        raise UserError("An MD5 is given for ranges of at most 4 MiB.", code="OutOfRangeInput")
-    digest = hashlib.md5(response.body, usedforsecurity=False)  # type: ignore[arg-type]
-    response.headers["content-md5"] = base64.b64encode(digest.digest()).decode()
+def _wanted_checksum(call: Call, length: int, status: int) -> Digests | None:
+    """What an answer with a checksum of its own bytes needs, None for the others."""
+    md5 = call.header("x-ms-range-get-content-md5").lower() == "true"
+    crc64 = call.header("x-ms-range-get-content-crc64").lower() == "true"
+    if not md5 and not crc64:
+        return None
+    if md5 and crc64:
+        raise UserError("A range is answered with an MD5 or with a CRC64.", code="InvalidInput")
+    if status != 206 or length > _CHECKED_RANGE_BYTES:
+        raise UserError("A checksum is given for ranges of at most 4 MiB.", code="OutOfRangeInput")
+    return Digests(md5=md5, crc64=crc64)
 
 
 async def _all(fd: int, first: int, length: int) -> bytes:
-    if length > _MD5_RANGE_BYTES:
-        raise UserError("An MD5 is given for ranges of at most 4 MiB.", code="OutOfRangeInput")
     return b"".join(
         [await read(fd, at, min(PIECE_BYTES, first + length - at)) for at in range(first, first + length, PIECE_BYTES)]
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from kyanite.errors import StorageError, UserError
 from kyanite.limits import PUT_BLOB_BYTES
 from kyanite.server.http import Response
-from kyanite.server.storage.body import receive
+from kyanite.server.storage.body import content_length, receive
 from kyanite.server.storage.call import Call, changed
+from kyanite.server.storage.checksums import NO_CHECKSUM, Checksum
 from kyanite.server.storage.headers import read_conditions, read_metadata, read_properties
 from kyanite.server.storage.tags import read_tags_header
 from kyanite.storage import blocks
@@ -20,30 +21,30 @@ TIERS = ("Hot", "Cool", "Cold", "Archive")
 async def run(call: Call) -> Response:
     """Put Blob."""
     properties = new_properties(call, plain=True)
-    if properties.blob_type == APPEND_BLOB and call.request.content_length:
+    length, _ = content_length(call)
+    if properties.blob_type == APPEND_BLOB and length:
         raise UserError("An append blob begins empty; append to it.", code="InvalidHeaderValue")
     conditions = read_conditions(call.request.headers)
     store = call.store
-    if (call.request.content_length or 0) > _SMALL_BYTES:  # a refusal need not wait for the bytes
+    if length > _SMALL_BYTES:  # a refusal need not wait for the bytes
         store.check_write(store.get(call.container, call.path), conditions, call.container, call.path)
-    if _is_folder_marker(call, properties):
+    if length == 0 and _is_folder_marker(call, properties):
         made = store.make_folder(call.container, call.path, properties, conditions)
         return changed(made.etag, made.modified, 201, x_ms_request_server_encrypted="true")
     with store.stage() as staged:
         checks = ("x-ms-blob-content-md5",) if properties.blob_type == BLOCK_BLOB else ()
-        checksum = await receive(call, staged, PUT_BLOB_BYTES, *checks)
+        checksum = await receive(call, staged, PUT_BLOB_BYTES, *checks, md5=True)
         if properties.blob_type == BLOCK_BLOB and checksum.md5:
             properties = with_fields(properties, content_md5=checksum.md5)
         blob = store.publish(staged, call.container, call.path, properties, conditions)
     blocks.drop(store, call.container, call.path)
-    return answer(blob, checksum.md5)
+    return answer(blob, checksum)
 
 
-def answer(blob: Blob, md5: str = "") -> Response:
+def answer(blob: Blob, checksum: Checksum = NO_CHECKSUM) -> Response:
     """201 with the new version."""
     response = changed(blob.etag, blob.modified, 201, x_ms_request_server_encrypted="true")
-    if md5:
-        response.headers["content-md5"] = md5
+    response.headers |= checksum.headers()
     return response
 
 
@@ -81,8 +82,4 @@ def with_fields(properties: Properties, **fields: str) -> Properties:
 
 
 def _is_folder_marker(call: Call, properties: Properties) -> bool:
-    return (
-        call.account.hierarchical
-        and call.request.content_length == 0
-        and properties.metadata.get("hdi_isfolder", "").lower() == "true"
-    )
+    return call.account.hierarchical and properties.metadata.get("hdi_isfolder", "").lower() == "true"

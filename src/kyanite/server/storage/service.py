@@ -132,9 +132,6 @@ def new_id() -> str:
 _REFUSED_HEADERS = {
     "x-ms-encryption-key": "customer-provided encryption keys",
     "x-ms-encryption-scope": "encryption scopes",
-    "x-ms-content-crc64": "CRC64 checksums; send Content-MD5",
-    "x-ms-source-content-crc64": "CRC64 checksums; send x-ms-source-content-md5",
-    "x-ms-structured-body": "structured bodies; send Content-MD5",
     "x-ms-immutability-policy-until-date": "immutability policies",
     "x-ms-legal-hold": "legal holds",
 }
