@@ -137,7 +137,7 @@ async def encode(fd: int, first: int, length: int) -> AsyncIterator[bytes]:
         yield _SEGMENT.pack(number, left)
         segment = Crc64()
         while left:
-            piece = await read(fd, first, min(left, PIECE_BYTES))
+            piece = bytes(await read(fd, first, min(left, PIECE_BYTES)))
             if not piece:
                 raise StorageError("The file became shorter while it was read.", code="InternalError")
             segment.update(piece)
