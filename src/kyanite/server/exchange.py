@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from kyanite.server.http import ClientGone, Request
+from kyanite.server.http import ClientGone, Request, no_body
 from kyanite.server.sending import Peer
 
 _WAITING_BYTES = 256 * 1024  # of a body; beyond, what the client sends waits in the socket
@@ -79,6 +79,7 @@ class Exchange:
     def finish(self) -> None:
         """The answer has ended."""
         self._is_finished = True
+        self.request.receive = no_body  # the two would keep each other until the collector comes
         self._pieces.clear()
         self._size = 0
 

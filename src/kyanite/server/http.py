@@ -38,6 +38,11 @@ class Query:
         """The first value of a name (given in lower case)."""
         return self._first.get(name, default)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is none."""
+        return not self.pairs
+
     def __contains__(self, name: str) -> bool:
         return name in self._first
 
@@ -139,7 +144,7 @@ class Response:
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | bytearray | FileBody | AsyncIterator[bytes] = b""
+    body: bytes | bytearray | FileBody | AsyncIterator[bytes | bytearray] = b""
 
     @staticmethod
     def json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kyanite.server.exchange import Exchange
 
 PIECE_BYTES = 1024 * 1024
+_SMALL_BYTES = 64 * 1024
 _STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
 _UNSENDABLE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 _NOW = getattr(os, "RWF_NOWAIT", 0)
@@ -84,7 +85,7 @@ class Peer:
         else:
             self._transport.writelines((head, body))
 
-    async def stream(self, head: bytes, pieces: AsyncIterator[bytes], length: int) -> None:
+    async def stream(self, head: bytes, pieces: AsyncIterator[bytes | bytearray], length: int) -> None:
         """A head and pieces of so many bytes together (-1: as many as come)."""
         sent = 0
         async for piece in pieces:
@@ -223,7 +224,7 @@ async def _send_rest(peer: Peer, target: int, body: FileBody) -> None:
             await asyncio.sleep(0)  # a client that reads as fast is not the only one
 
 
-async def _pieces(body: FileBody) -> AsyncIterator[bytes]:
+async def _pieces(body: FileBody) -> AsyncIterator[bytes | bytearray]:
     at, end = body.first, body.first + body.length
     while at < end:
         piece = await read(body.fd, at, min(PIECE_BYTES, end - at))
@@ -233,13 +234,19 @@ async def _pieces(body: FileBody) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def read(fd: int, first: int, length: int) -> bytes:
+async def read(fd: int, first: int, length: int) -> bytes | bytearray:
     """Bytes of an open file, from memory or else from the disk in a thread.
 
-    A buffer to be filled as far as memory goes would have to be zeroed first, which takes as long as all the rest of
-    sending it.
+    A large buffer to be filled as far as memory goes would have to be zeroed first, which takes as long as all the
+    rest of sending it.
     """
-    if is_in_memory(fd, first + length - 1):
+    if length <= _SMALL_BYTES:
+        if _NOW:
+            buffer = bytearray(length)
+            with contextlib.suppress(OSError):  # not in memory, or a file system without that question
+                if os.preadv(fd, [buffer], first, _NOW) == length:
+                    return buffer
+    elif is_in_memory(fd, first + length - 1):
         return os.pread(fd, length, first)
     return await asyncio.to_thread(os.pread, fd, length, first)
 

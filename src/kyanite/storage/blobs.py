@@ -87,7 +87,8 @@ class BlobStore:
     def open(self, container: str, path: str) -> tuple[int, Blob]:
         """A descriptor for reading, and what it shows; it goes on showing this version when another one is written."""
         path = self.spell(path)
-        with self.errors(container, path), self.parent(container, path) as (folder, name):
+        try:
+            folder, name = self._parent(container, path)
             try:
                 return self._opened(folder, name, container, path)
             except FileNotFoundError:
@@ -95,6 +96,10 @@ class BlobStore:
                 if other is None:
                     raise
                 return self._opened(folder, other, container, path)
+            finally:
+                os.close(folder)
+        except OSError as problem:
+            raise self._told(problem, container, path) from problem
 
     def _opened(self, folder: int, name: str, container: str, path: str) -> tuple[int, Blob]:
         fd = os.open(name, _READ_FLAGS, dir_fd=folder)
@@ -199,10 +204,10 @@ class BlobStore:
                 self.check_write(current, conditions, container, path)
                 if current is not None and current.is_folder:
                     raise StorageError("A folder stands there.", where=self.where(container, path), code="PathConflict")
-                status = stamp(staged.path, current)
+                status = staged.stamp(current.modified_ns if current else 0)
                 key = key_of(status)
                 if properties is not None:
-                    records.put(key, replace(properties, created_ns=properties.created_ns or status.st_mtime_ns))
+                    records.put(key, properties.created(status.st_mtime_ns))
                 if blocks:
                     records.put_blocks(key, blocks)
                 try:
@@ -419,15 +424,20 @@ class BlobStore:
     @contextlib.contextmanager
     def parent(self, container: str, path: str) -> Iterator[tuple[int, str]]:
         """The open folder that holds a path, and the stored name in it; FileNotFoundError when it cannot hold one."""
-        parts = names.stored_parts(path)
+        folder, name = self._parent(container, path)
         try:
-            folder = self._open(container, parts[:-1]) if parts else open_path(self.folder)
-        except NotADirectoryError as problem:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from problem
-        try:
-            yield folder, parts[-1] if parts else check_container_name(container)
+            yield folder, name
         finally:
             os.close(folder)
+
+    def _parent(self, container: str, path: str) -> tuple[int, str]:
+        parts = names.stored_parts(path)
+        if not parts:
+            return open_path(self.folder), check_container_name(container)
+        try:
+            return self._open(container, parts[:-1]), parts[-1]
+        except NotADirectoryError as problem:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from problem
 
     @contextlib.contextmanager
     def parent_made(self, container: str, path: str) -> Iterator[tuple[int, str]]:
@@ -466,16 +476,18 @@ class BlobStore:
     @contextlib.contextmanager
     def errors(self, container: str, path: str, missing: str | None = "BlobNotFound") -> Iterator[None]:
         """System errors in the service's words; for a missing file it is first asked whether the container is there."""
-        where = self.where(container, path)
         try:
             yield
-        except (FileNotFoundError, NotADirectoryError) as problem:
-            self.require_container(container)
-            if missing is None or isinstance(problem, NotADirectoryError):
-                raise storage_error(problem, where) from problem
-            raise StorageError("The specified blob does not exist.", where=where, code=missing) from problem
         except OSError as problem:
-            raise storage_error(problem, where) from problem
+            raise self._told(problem, container, path, missing) from problem
+
+    def _told(self, problem: OSError, container: str, path: str, missing: str | None = "BlobNotFound") -> StorageError:
+        where = self.where(container, path)
+        if isinstance(problem, FileNotFoundError | NotADirectoryError):
+            self.require_container(container)
+            if missing is not None and isinstance(problem, FileNotFoundError):
+                return StorageError("The specified blob does not exist.", where=where, code=missing)
+        return storage_error(problem, where)
 
 
 class _Descriptor:
@@ -485,10 +497,3 @@ class _Descriptor:
 
     def close(self) -> None:
         os.close(self.fd)
-
-
-def stamp(path: str, current: Blob | None) -> os.stat_result:
-    """Give a file a modification time of its own, later than that of the version it replaces."""
-    moment = max(time.time_ns(), current.modified_ns + 1 if current else 0)
-    os.utime(path, ns=(moment, moment), follow_symlinks=False)
-    return os.stat(path, follow_symlinks=False)

@@ -13,7 +13,7 @@ _STRIPES = 256
 
 
 @contextlib.contextmanager
-def locked(account: Path, container: str, path: str) -> Iterator[None]:
+def locked(account: Path | str, container: str, path: str) -> Iterator[None]:
     """Nobody else changes this name meanwhile; a few other names share its lock. Never nest two of them."""
     stripe = zlib.crc32(f"{container}/{path}".encode("utf-8", "surrogatepass")) % _STRIPES
     name = f"{account}/.locks/{stripe:02x}"
@@ -21,7 +21,7 @@ def locked(account: Path, container: str, path: str) -> Iterator[None]:
     try:
         fd = os.open(name, flags, 0o600)
     except FileNotFoundError:
-        (account / ".locks").mkdir(mode=0o700, exist_ok=True)
+        Path(account, ".locks").mkdir(mode=0o700, exist_ok=True)
         fd = os.open(name, flags, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

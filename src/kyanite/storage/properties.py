@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,7 +51,15 @@ class Properties:
     sealed: bool = False
     blocks: int = 0
 
+    def created(self, moment_ns: int) -> Properties:
+        """The same for a blob that was made at that moment, unless it says when."""
+        if self.created_ns:
+            return self
+        kind, _, *others = _values(self)
+        return Properties(kind, moment_ns, *others)
 
+
+_values = attrgetter(*(each.name for each in fields(Properties)))
 PLAIN = Properties()
 _FOLDER = "d-"  # begins the key of a folder
 _FIELDS = {each.name: getattr(PLAIN, each.name) for each in fields(Properties)}
@@ -233,8 +242,7 @@ def _folder_key(status: os.stat_result) -> str:
     return f"{_FOLDER}{status.st_ino:x}"
 
 
-def _text(document: Any) -> str:
-    return json.dumps(document, separators=(",", ":"))
+_text: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def key_of(status: os.stat_result) -> str:
@@ -243,12 +251,8 @@ def key_of(status: os.stat_result) -> str:
 
 
 def _document(properties: Properties) -> dict[str, Any]:
-    found = {}
-    for name, usual in _FIELDS.items():
-        value = getattr(properties, name)
-        if value != usual:
-            found[name] = value
-    return found
+    pairs = zip(_FIELDS.items(), _values(properties), strict=True)
+    return {name: value for (name, usual), value in pairs if value != usual}
 
 
 def _properties(raw: Mapping[str, Any]) -> Properties:

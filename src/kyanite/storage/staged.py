@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,12 @@ class Beside:
 
     path: str
     moved: bool = False
+
+    def stamp(self, after_ns: int) -> os.stat_result:
+        """Give it a modification time of its own, later than that of the version it replaces."""
+        moment = max(time.time_ns(), after_ns + 1)
+        os.utime(self.path, ns=(moment, moment), follow_symlinks=False)
+        return os.stat(self.path, follow_symlinks=False)
 
 
 class Staged(Beside):
@@ -50,6 +57,12 @@ class Staged(Beside):
         """Append a piece of another open file, in the kernel; shared instead of copied where the disk can."""
         self.size += copy_range(source, self.fd, length, offset, self.size)
         os.lseek(self.fd, self.size, os.SEEK_SET)
+
+    def stamp(self, after_ns: int) -> os.stat_result:
+        """Give it a modification time of its own, later than that of the version it replaces."""
+        moment = max(time.time_ns(), after_ns + 1)
+        os.utime(self.fd, ns=(moment, moment))
+        return os.fstat(self.fd)
 
     def abort(self) -> None:
         """Close it, and remove it when it went nowhere."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
-import secrets
 import shutil
 import socket
 import stat
@@ -49,9 +49,12 @@ def _process_start_without_proc(pid: int) -> int | None:
         return None
 
 
+_NUMBERS = itertools.count()
+
+
 def new_name() -> str:
     """A fresh name owned by this process."""
-    return f"{_owner(os.getpid())}-{secrets.token_hex(6)}"
+    return f"{_owner(os.getpid())}-{next(_NUMBERS):x}"
 
 
 @functools.lru_cache(maxsize=1)

@@ -58,8 +58,9 @@ class Need:
 class Access:
     """Who asks, and what they may: `require` is called for each thing an operation touches."""
 
-    def __init__(self, identity: Identity, check: Callable[[Need], None]) -> None:
+    def __init__(self, identity: Identity, check: Callable[[Need], None], *, is_owner: bool = False) -> None:
         self.identity = identity
+        self.is_owner = is_owner  # who has the key may do all
         self._check = check
 
     def meet(self, *needs: Need) -> None:
@@ -91,6 +92,7 @@ class Authority:
         self._vault = vault
         self._clock = clock
         self._policies = policies
+        self._owners: dict[str, Access] = {}
 
     def authorise(self, request: Request, account: StorageAccount, *needs: Need) -> Identity:
         """Who asks; AccessRefused unless all the needs are met."""
@@ -121,7 +123,11 @@ class Authority:
         scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
         if scheme in ("sharedkey", "sharedkeylite"):
             self._by_key(request, account)
-            return Access(Identity(account.name, "sharedKey", _OWNER), _anything)
+            owner = self._owners.get(account.name)
+            if owner is None:
+                who = Identity(account.name, "sharedKey", _OWNER)
+                owner = self._owners[account.name] = Access(who, _anything, is_owner=True)
+            return owner
         if scheme not in ("", "bearer"):
             raise AccessRefused("InvalidAuthenticationInfo")
         sas = read_sas(request.query)

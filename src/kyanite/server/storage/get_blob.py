@@ -98,12 +98,13 @@ def describe(call: Call, blob: Blob) -> dict[str, str]:
         "x-ms-blob-type": properties.blob_type,
         "x-ms-server-encrypted": "true",
         "accept-ranges": "bytes",
-        **content_headers(properties),
-        **(metadata_headers(shown_metadata(blob)) if blob.is_folder or properties.metadata else {}),
-        **lease_headers(call.store.lease_of(blob), call.now),
-        **_more(call, blob),
     }
-    if call.request.query.get("sig"):
+    headers |= content_headers(properties)
+    if blob.is_folder or properties.metadata:
+        headers |= metadata_headers(shown_metadata(blob))
+    headers |= lease_headers(call.store.lease_of(blob), call.now)
+    _add_more(headers, call, blob)
+    if "sig" in call.request.query:
         headers |= overrides(call.request.query)
     return headers
 
@@ -113,15 +114,14 @@ def shown_metadata(blob: Blob) -> dict[str, str]:
     return {**blob.properties.metadata, "hdi_isfolder": "true"} if blob.is_folder else {**blob.properties.metadata}
 
 
-def _more(call: Call, blob: Blob) -> dict[str, str]:
+def _add_more(found: dict[str, str], call: Call, blob: Blob) -> None:
     properties = blob.properties
-    found = {}
     if properties.blob_type == APPEND_BLOB:
         found["x-ms-blob-committed-block-count"] = str(properties.blocks)
         found["x-ms-blob-sealed"] = str(properties.sealed).lower()
     else:
         found["x-ms-access-tier"] = properties.tier or "Hot"
-        found["x-ms-access-tier-inferred"] = str(not properties.tier).lower()
+        found["x-ms-access-tier-inferred"] = "false" if properties.tier else "true"
     if properties.tags:
         found["x-ms-tag-count"] = str(len(properties.tags))
     for name, value in properties.copy.items():
@@ -129,7 +129,6 @@ def _more(call: Call, blob: Blob) -> dict[str, str]:
     if call.account.hierarchical:
         found["x-ms-resource-type"] = "directory" if blob.is_folder else "file"
         found |= _access_headers(properties.access, blob.is_folder) if properties.access else _untouched(blob.is_folder)
-    return found
 
 
 def _access_headers(access: Mapping[str, str], is_folder: bool) -> dict[str, str]:

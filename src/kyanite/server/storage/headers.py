@@ -35,6 +35,8 @@ CONTENT_HEADERS = {
 _ANSWER_HEADERS = tuple((name.removeprefix("x-ms-blob-"), field) for name, field in CONTENT_HEADERS.items())
 _ANSWER_NAMES = tuple(name for name, _ in _ANSWER_HEADERS)
 _answer_values = attrgetter(*(field for _, field in _ANSWER_HEADERS))
+_IF = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-tags")
+_CONDITIONS = frozenset(prefix + name for prefix in ("", "x-ms-", "x-ms-source-") for name in _IF)
 DEFAULT_TYPE = "application/octet-stream"
 
 
@@ -73,7 +75,7 @@ def quoted(etag: str) -> str:
 
 def read_conditions(headers: Mapping[str, str], prefix: str = "", lease: str = "x-ms-lease-id") -> Conditions:
     """The conditions of a request; `prefix` is `x-ms-source-` for those on the source of a copy."""
-    if lease not in headers and not any("if-" in name for name in headers):
+    if lease not in headers and _CONDITIONS.isdisjoint(headers):
         return NO_CONDITIONS
     tags = headers.get(f"{prefix or 'x-ms-'}if-tags")
     since, until = headers.get(f"{prefix}if-modified-since"), headers.get(f"{prefix}if-unmodified-since")
@@ -94,6 +96,8 @@ def _etags(text: str | None) -> str | None:
 def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
     """The x-ms-meta-* headers. UserError `InvalidMetadata`, `EmptyMetadataKey`, `MetadataTooLarge`."""
     found = {name[len(_META) :]: value for name, value in headers.items() if name.startswith(_META)}
+    if not found:
+        return found
     for name in found:
         if not name:
             raise UserError("A metadata header has no name.", code="EmptyMetadataKey")
@@ -127,8 +131,11 @@ def read_md5(text: str, name: str) -> bytes:
 
 def content_headers(properties: Properties) -> dict[str, str]:
     """The properties as an answer's headers."""
-    values = zip(_ANSWER_NAMES, _answer_values(properties), strict=True)
-    return {"content-type": DEFAULT_TYPE, **{name: value for name, value in values if value}}
+    found = {"content-type": DEFAULT_TYPE}
+    for name, value in zip(_ANSWER_NAMES, _answer_values(properties), strict=True):
+        if value:
+            found[name] = value
+    return found
 
 
 def metadata_headers(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,14 +42,19 @@ async def container(call: Call) -> Response:
     return _answer(found.etag, found.modified, outcome)
 
 
-def lease_headers(lease: Lease | None, now: datetime) -> dict[str, str]:
+_NO_LEASE = {"x-ms-lease-state": "available", "x-ms-lease-status": "unlocked"}
+
+
+def lease_headers(lease: Lease | None, now: datetime) -> Mapping[str, str]:
     """The lease of what is read."""
+    if lease is None:
+        return _NO_LEASE
     state = leases.state_of(lease, now)
     found = {
         "x-ms-lease-state": state,
         "x-ms-lease-status": "locked" if state in ("leased", "breaking") else "unlocked",
     }
-    if state == "leased" and lease is not None:
+    if state == "leased":
         found["x-ms-lease-duration"] = "infinite" if lease.seconds == -1 else "fixed"
     return found
 

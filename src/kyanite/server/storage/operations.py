@@ -173,16 +173,19 @@ def _blob_word(request: Request, comp: str) -> str:
     return comp
 
 
+_LEVELS: dict[str, Literal["s", "c", "o"]] = {"service": "s", "container": "c", "blob": "o"}
+
+
 def needs(operation: Operation, call: Call) -> tuple[Need, ...]:
     """What the request has to be allowed."""
-    level = {"service": "s", "container": "c", "blob": "o"}[operation.key[0]]
+    level = _LEVELS[operation.key[0]]
     if operation.key[2] == "batch" or operation.key == ("service", "GET", "blobs"):  # both are about blobs
         level = "o"
     access = operation.access
     by_sas = bool(call.request.query.get("sig"))
     if operation.creates and by_sas and _exists(call):
         access = access.replace("c", "")
-    own = Need(access, level, call.container, call.path, operation.service_sas and bool(access))  # type: ignore[arg-type]
+    own = Need(access, level, call.container, call.path, operation.service_sas and bool(access))
     if by_sas and _has_tags(operation, call):
         return own, Need("t", own.level, call.container, call.path)
     return (own,)

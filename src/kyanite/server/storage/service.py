@@ -101,7 +101,9 @@ class StorageService:
             raise StorageError("The request names no operation of the Blob service.", code="UnsupportedHttpVerb")
         if operation.run == PREFLIGHT:
             raise StorageError("CORS is not enabled for this account.", code="CorsPreflightFailure")
-        self.authority.authorise(request, account, *needs(operation, call))
+        access = self.authority.enter(request, account)
+        if not access.is_owner:
+            access.meet(*needs(operation, call))
         refuse_unsupported(operation, call)
         function = self._loaded.get(operation.run)
         if function is None:
@@ -135,6 +137,7 @@ _REFUSED_HEADERS = {
     "x-ms-immutability-policy-until-date": "immutability policies",
     "x-ms-legal-hold": "legal holds",
 }
+_REFUSED_NAMES = frozenset(_REFUSED_HEADERS)
 _REFUSED_QUERY = {"snapshot": "snapshots", "versionid": "versions", "prevsnapshot": "snapshots"}
 
 
@@ -143,11 +146,13 @@ def refuse_unsupported(operation: Operation, call: Call) -> None:
     if operation.refused:
         raise StorageError(f"{operation.name} is not supported: {operation.refused}.", code="NotImplemented")
     headers = call.request.headers
+    if _REFUSED_NAMES.isdisjoint(headers) and call.request.query.is_empty:
+        return
     for name in _REFUSED_HEADERS.keys() & headers.keys():
         if headers[name].lower() not in ("", "false"):
             message = f"The header {name} is not supported: no {_REFUSED_HEADERS[name]}."
             raise StorageError(message, code="UnsupportedHeader")
-    for name, feature in _REFUSED_QUERY.items() if call.request.query.pairs else ():
+    for name, feature in _REFUSED_QUERY.items():
         if call.option(name):
             message = f"The query parameter {name} is not supported: no {feature}."
             raise StorageError(message, code="UnsupportedQueryParameter")
