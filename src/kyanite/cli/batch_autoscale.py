@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from kyanite.cli.batch_pool import pool_document
-from kyanite.cli.batch_target import Json, Target, account_option, body, cell, duration, show_list, time_cell, told
-from kyanite.cli.command import group, json_option
-from kyanite.cli.session import Session, pass_session, visible
+from kyanite.cli.batch_target import Json, Target, body, cell, duration, on_account, show_list, time_cell, told
+from kyanite.cli.command import group
+from kyanite.cli.session import Session, visible
 
 _PER_ROW = 6
 
@@ -67,31 +67,28 @@ def _pointing(session: Session, work: Callable[[], Any]) -> Any:
 )
 @click.argument("pool_id", metavar="POOL")
 @click.argument("formula", required=False)
-@account_option
-@json_option
-@pass_session
-def evaluate(session: Session, pool_id: str, formula: str | None, account: str | None) -> int:
+@on_account
+def evaluate(target: Target, pool_id: str, formula: str | None) -> int:
     """Evaluate FORMULA (by default the pool's own) on the samples there are and the pool as it is now.
 
     Unlike in the REST API, autoscale need not be enabled. Exit code 1: the evaluation failed.
     """
     from kyanite.batch import autoscale_turn
 
-    target = Target(session, account)
     found = target.service.pool(target.account, pool_id)
     text = _formula(formula) or found.spec.formula
     if not text:
         raise click.UsageError(f"Pool {found.id} has no formula; give one.")
-    run = _pointing(session, lambda: _evaluated(target, pool_id, text, autoscale_turn))
-    if session.as_json:
-        session.print_json(run)
+    run = _pointing(target.session, lambda: _evaluated(target, pool_id, text, autoscale_turn))
+    if target.session.as_json:
+        target.session.print_json(run)
     else:
         for item in str(run["results"]).split(";"):
-            session.echo(visible(item))
+            target.session.echo(visible(item))
         if "error" in run:
-            session.echo(click.style("error: ", fg="red") + visible(run["error"]["message"]), err=True)
+            target.session.echo(click.style("error: ", fg="red") + visible(run["error"]["message"]), err=True)
             for item in run["error"]["values"]:
-                session.echo(f"  {visible(item['value'])}", err=True)
+                target.session.echo(f"  {visible(item['value'])}", err=True)
     return 1 if "error" in run else 0
 
 
@@ -116,25 +113,22 @@ def _evaluated(target: Target, pool_id: str, text: str, turn: Any) -> Json:
 @click.argument("pool_id", metavar="POOL")
 @click.argument("formula", required=False)
 @click.option("--every", type=float, metavar="SECONDS", help="Between two evaluations.")
-@account_option
-@json_option
-@pass_session
-def enable(session: Session, pool_id: str, formula: str | None, every: float | None, account: str | None) -> None:
+@on_account
+def enable(target: Target, pool_id: str, formula: str | None, every: float | None) -> None:
     """Enable autoscale, or change its formula or interval; it is evaluated at once."""
     from kyanite import limits
     from kyanite.batch.autoscale_turn import interval_of
 
-    target = Target(session, account)
     short = every if every is not None and every < limits.AUTOSCALE_LEAST_SECONDS else None
     asked = limits.AUTOSCALE_LEAST_SECONDS if short is not None else every
     document = body(None, autoScaleFormula=_formula(formula), autoScaleEvaluationInterval=duration(asked))
-    _pointing(session, lambda: target.service.enable_autoscale(target.account, pool_id, document))
+    _pointing(target.session, lambda: target.service.enable_autoscale(target.account, pool_id, document))
     if every is not None:
         _keep_short_interval(target, pool_id, short)
     target.service.pump()
     after = pool_document(target, pool_id)
     seconds = interval_of(target.service.get_pool(target.account, pool_id))
-    told(session, after, f"pool {after['id']}: autoscale every {seconds:g} s")
+    told(target.session, after, f"pool {after['id']}: autoscale every {seconds:g} s")
 
 
 def _keep_short_interval(target: Target, pool_id: str, seconds: float | None) -> None:
@@ -154,15 +148,12 @@ def _keep_short_interval(target: Target, pool_id: str, seconds: float | None) ->
     "disable", short_help="Keep the pool as it is.", examples=[("", "kyanite batch pool autoscale disable mypool")]
 )
 @click.argument("pool_id", metavar="POOL")
-@account_option
-@json_option
-@pass_session
-def disable(session: Session, pool_id: str, account: str | None) -> None:
+@on_account
+def disable(target: Target, pool_id: str) -> None:
     """Disable autoscale; the pool stays as large as it is."""
-    target = Target(session, account)
     target.service.disable_autoscale(target.account, pool_id)
     document = pool_document(target, pool_id)
-    told(session, document, f"pool {document['id']}: autoscale is off")
+    told(target.session, document, f"pool {document['id']}: autoscale is off")
 
 
 @autoscale.command(
@@ -172,15 +163,12 @@ def disable(session: Session, pool_id: str, account: str | None) -> None:
 )
 @click.argument("pool_id", metavar="POOL")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
-@account_option
-@json_option
-@pass_session
-def runs(session: Session, pool_id: str, limit: int, account: str | None) -> None:
+@on_account
+def runs(target: Target, pool_id: str, limit: int) -> None:
     """What the last evaluations of the pool's formula gave, newest first."""
-    target = Target(session, account)
     found = target.service.autoscale_runs(target.account, pool_id, limit)
     columns = [("evaluated (UTC)", time_cell("timestamp")), ("results", _results), ("error", _error)]
-    show_list(session, found, columns, none="never evaluated")
+    show_list(target.session, found, columns, none="never evaluated")
 
 
 def _results(run: Json) -> str:

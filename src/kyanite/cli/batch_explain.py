@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kyanite.cli.batch_target import Json, Target, account_option
-from kyanite.cli.command import command, json_option
-from kyanite.cli.session import Session, pass_session, visible
+from kyanite.cli.batch_target import Json, Target, on_account
+from kyanite.cli.command import command
+from kyanite.cli.session import visible
 from kyanite.errors import BatchError, ConflictError, NotFoundError
 
 if TYPE_CHECKING:
@@ -29,22 +29,19 @@ _LOOK_SECONDS = 3.0
     ],
 )
 @click.argument("task", metavar="[JOB/]TASK")
-@account_option
-@json_option
-@pass_session
-def explain_command(session: Session, task: str, account: str | None) -> None:
+@on_account
+def explain_command(target: Target, task: str) -> None:
     """Say why a task does not run yet (no pool, no free slot, a dependency, a failed start task), or how it ended."""
-    target = Target(session, account)
     job_id, task_id = _named(target, task)
     target.service.pump()
     document = explanation(target, job_id, task_id)
-    if session.as_json:
-        session.print_json(document)
+    if target.session.as_json:
+        target.session.print_json(document)
         return
-    session.echo(f"task {visible(document['job'])}/{visible(document['task'])}: {document['state']}")
+    target.session.echo(f"task {visible(document['job'])}/{visible(document['task'])}: {document['state']}")
     for reason in document["reasons"]:
         for sentence in filter(None, (reason["message"], reason.get("cure"))):
-            session.echo(f"  {visible(sentence)}")
+            target.session.echo(f"  {visible(sentence)}")
 
 
 def explanation(target: Target, job_id: str, task_id: str) -> Json:

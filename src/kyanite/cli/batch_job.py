@@ -9,10 +9,10 @@ import click
 from kyanite.cli.batch_target import (
     Json,
     Target,
-    account_option,
     body,
     cell,
     file_option,
+    on_account,
     pairs,
     show_list,
     show_one,
@@ -20,8 +20,8 @@ from kyanite.cli.batch_target import (
     told,
 )
 from kyanite.cli.batch_wait import until
-from kyanite.cli.command import group, json_option
-from kyanite.cli.session import Session, pass_session, visible
+from kyanite.cli.command import group
+from kyanite.cli.session import visible
 
 job_argument = click.argument("job_id", metavar="JOB")
 
@@ -60,14 +60,11 @@ def counted(counts: Json) -> str:
 
 
 @job.command("list", short_help="List jobs.", examples=[("", "kyanite batch job list")])
-@account_option
-@json_option
-@pass_session
-def list_command(session: Session, account: str | None) -> None:
+@on_account
+def list_command(target: Target) -> None:
     """List the jobs of the account."""
     from kyanite.batch import wire
 
-    target = Target(session, account)
     documents = [wire.job_json(found, target.base) for found in target.service.list_jobs(target.account)]
     columns = [
         ("job", cell("id")),
@@ -77,17 +74,14 @@ def list_command(session: Session, account: str | None) -> None:
         ("tasks", lambda item: counted(task_counts(target, item["id"]))),
         ("made (UTC)", time_cell("creationTime")),
     ]
-    show_list(session, documents, columns, right=("priority",), none="no jobs")
+    show_list(target.session, documents, columns, right=("priority",), none="no jobs")
 
 
 @job.command("show", short_help="Show a job.", examples=[("", "kyanite batch job show myjob")])
 @job_argument
-@account_option
-@json_option
-@pass_session
-def show(session: Session, job_id: str, account: str | None) -> None:
+@on_account
+def show(target: Target, job_id: str) -> None:
     """Show a job and how many of its tasks wait, run, succeeded and failed."""
-    target = Target(session, account)
     document = job_document(target, job_id)
     counts = task_counts(target, job_id)
     info = document["executionInfo"]
@@ -101,7 +95,7 @@ def show(session: Session, job_id: str, account: str | None) -> None:
         ("ended", " ".join(filter(None, (time_cell("endTime")(info), str(info.get("terminateReason", "")))))),
         ("error", visible(f"{error['code']}: {error['message']}") if error else ""),
     ]
-    show_one(session, document | counts, rows)
+    show_one(target.session, document | counts, rows)
 
 
 @job.command(
@@ -123,11 +117,9 @@ def show(session: Session, job_id: str, account: str | None) -> None:
 @click.option("--max-parallel", type=click.IntRange(1), help="At most so many of its tasks at once.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="For all its tasks; may be given several times.")
 @file_option
-@account_option
-@json_option
-@pass_session
+@on_account
 def create(
-    session: Session,
+    target: Target,
     job_id: str | None,
     pool_id: str | None,
     priority: int | None,
@@ -135,10 +127,8 @@ def create(
     max_parallel: int | None,
     env: tuple[str, ...],
     file: Path | None,
-    account: str | None,
 ) -> None:
     """Make a job. Its pool need not exist yet; its tasks wait for it."""
-    target = Target(session, account)
     document = body(
         file,
         id=job_id,
@@ -149,7 +139,7 @@ def create(
         commonEnvironmentSettings=pairs(env, "--env"),
     )
     made = target.service.add_job(target.account, document)
-    told(session, job_document(target, made.id), f"job {made.id}")
+    told(target.session, job_document(target, made.id), f"job {made.id}")
 
 
 @job.command(
@@ -159,25 +149,15 @@ def create(
 @click.option("--priority", type=click.IntRange(-1000, 1000), help="Higher goes first.")
 @click.option("--max-parallel", type=click.IntRange(-1), help="At most so many of its tasks at once; -1: no limit.")
 @click.option("--end-when-done", is_flag=True, help="The job ends when all its tasks have.")
-@account_option
-@json_option
-@pass_session
-def update(
-    session: Session,
-    job_id: str,
-    priority: int | None,
-    max_parallel: int | None,
-    end_when_done: bool,
-    account: str | None,
-) -> None:
+@on_account
+def update(target: Target, job_id: str, priority: int | None, max_parallel: int | None, end_when_done: bool) -> None:
     """Change what of a job can be changed while it runs."""
-    target = Target(session, account)
     ending = "terminatejob" if end_when_done else None
     document = body(None, priority=priority, maxParallelTasks=max_parallel, onAllTasksComplete=ending)
     if not document:
         raise click.UsageError("Give --priority, --max-parallel or --end-when-done.")
     target.service.patch_job(target.account, job_id, document)
-    told(session, job_document(target, job_id), f"changed {job_id}")
+    told(target.session, job_document(target, job_id), f"changed {job_id}")
 
 
 @job.command(
@@ -190,12 +170,9 @@ def update(
 )
 @job_argument
 @click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up waiting after so long.")
-@account_option
-@json_option
-@pass_session
-def wait(session: Session, job_id: str, timeout: float | None, account: str | None) -> int:
+@on_account
+def wait(target: Target, job_id: str, timeout: float | None) -> int:
     """Wait until no task of the job waits or runs. Exit code 1: a task failed."""
-    target = Target(session, account)
     job_document(target, job_id)
     shown = ""
 
@@ -203,14 +180,14 @@ def wait(session: Session, job_id: str, timeout: float | None, account: str | No
         nonlocal shown
         counts = task_counts(target, job_id)
         text = counted(counts)
-        if text != shown and not session.as_json and session.is_terminal(err=True):
-            session.echo(text, err=True)
+        if text != shown and not target.session.as_json and target.session.is_terminal(err=True):
+            target.session.echo(text, err=True)
         shown = text
         return not (counts["taskCounts"]["active"] + counts["taskCounts"]["running"])
 
     until(target.service, done, timeout, f"Job '{job_id}'")
     counts = task_counts(target, job_id)
-    told(session, counts, f"job {job_id}: {counted(counts)}")
+    told(target.session, counts, f"job {job_id}: {counted(counts)}")
     return 1 if counts["taskCounts"]["failed"] else 0
 
 
@@ -221,16 +198,13 @@ def wait(session: Session, job_id: str, timeout: float | None, account: str | No
 )
 @job_argument
 @click.option("--reason", metavar="TEXT", help="Kept as the job's terminateReason.")
-@account_option
-@json_option
-@pass_session
-def terminate(session: Session, job_id: str, reason: str | None, account: str | None) -> None:
+@on_account
+def terminate(target: Target, job_id: str, reason: str | None) -> None:
     """End a job: running tasks are stopped, waiting ones never run."""
-    target = Target(session, account)
     target.service.terminate_job(target.account, job_id, body(None, terminateReason=reason))
     target.service.pump()
     document = job_document(target, job_id)
-    told(session, document, f"job {document['id']}: {document['state']}")
+    told(target.session, document, f"job {document['id']}: {document['state']}")
 
 
 @job.command(
@@ -246,41 +220,32 @@ def terminate(session: Session, job_id: str, reason: str | None, account: str | 
     show_default=True,
     help="What happens to running tasks.",
 )
-@account_option
-@json_option
-@pass_session
-def disable(session: Session, job_id: str, tasks: str, account: str | None) -> None:
+@on_account
+def disable(target: Target, job_id: str, tasks: str) -> None:
     """Start no tasks of a job until it is enabled again."""
-    target = Target(session, account)
     target.service.disable_job(target.account, job_id, {"disableTasks": tasks})
     target.service.pump()
     document = job_document(target, job_id)
-    told(session, document, f"job {document['id']}: {document['state']}")
+    told(target.session, document, f"job {document['id']}: {document['state']}")
 
 
 @job.command("enable", short_help="Go on with a job.", examples=[("", "kyanite batch job enable myjob")])
 @job_argument
-@account_option
-@json_option
-@pass_session
-def enable(session: Session, job_id: str, account: str | None) -> None:
+@on_account
+def enable(target: Target, job_id: str) -> None:
     """Go on with a job that was disabled."""
-    target = Target(session, account)
     target.service.enable_job(target.account, job_id)
     target.service.pump()
     document = job_document(target, job_id)
-    told(session, document, f"job {document['id']}: {document['state']}")
+    told(target.session, document, f"job {document['id']}: {document['state']}")
 
 
 @job.command("delete", short_help="Delete a job.", examples=[("", "kyanite batch job delete myjob")])
 @job_argument
 @click.option("--wait", is_flag=True, help="Return when it is gone.")
-@account_option
-@json_option
-@pass_session
-def delete(session: Session, job_id: str, wait: bool, account: str | None) -> None:
+@on_account
+def delete(target: Target, job_id: str, wait: bool) -> None:
     """Delete a job with its tasks and their files."""
-    target = Target(session, account)
     found = job_document(target, job_id)["id"]
     target.service.delete_job(target.account, found)
     target.service.pump()
@@ -290,4 +255,4 @@ def delete(session: Session, job_id: str, wait: bool, account: str | None) -> No
             return found not in {item.id for item in target.service.list_jobs(target.account)}
 
         until(target.service, gone, None, f"Job '{found}'")
-    told(session, None, f"{'deleted' if wait else 'deleting'} {found}")
+    told(target.session, None, f"{'deleted' if wait else 'deleting'} {found}")

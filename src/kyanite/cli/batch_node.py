@@ -12,16 +12,16 @@ from kyanite.cli.batch_target import (
     DEALLOCATION,
     Json,
     Target,
-    account_option,
     body,
     cell,
+    on_account,
     show_list,
     show_one,
     time_cell,
     told,
 )
-from kyanite.cli.command import group, json_option
-from kyanite.cli.session import Session, pass_session, visible
+from kyanite.cli.command import group
+from kyanite.cli.session import visible
 
 pool_argument = click.argument("pool_id", metavar="POOL")
 node_argument = click.argument("node_id", metavar="NODE")
@@ -50,14 +50,11 @@ def node_document(target: Target, pool_id: str, node_id: str) -> Json:
 
 @node.command("list", short_help="List the nodes of a pool.", examples=[("", "kyanite batch node list mypool")])
 @pool_argument
-@account_option
-@json_option
-@pass_session
-def list_command(session: Session, pool_id: str, account: str | None) -> None:
+@on_account
+def list_command(target: Target, pool_id: str) -> None:
     """List the nodes of a pool."""
     from kyanite.batch import wire
 
-    target = Target(session, account)
     documents = [wire.node_json(found, target.base) for found in target.service.list_nodes(target.account, pool_id)]
     columns = [
         ("node", cell("id")),
@@ -68,18 +65,18 @@ def list_command(session: Session, pool_id: str, account: str | None) -> None:
         ("tasks run", cell("totalTasksRun")),
         ("error", lambda item: visible(str((item.get("errors") or [{}])[0].get("code", "")))),
     ]
-    show_list(session, documents, columns, right=("slots in use", "tasks run"), none=f"pool {pool_id} has no nodes")
+    show_list(
+        target.session, documents, columns, right=("slots in use", "tasks run"), none=f"pool {pool_id} has no nodes"
+    )
 
 
 @node.command("show", short_help="Show a node.", examples=[("", "kyanite batch node show mypool tvm-0001")])
 @pool_argument
 @node_argument
-@account_option
-@json_option
-@pass_session
-def show(session: Session, pool_id: str, node_id: str, account: str | None) -> None:
+@on_account
+def show(target: Target, pool_id: str, node_id: str) -> None:
     """Show a node: its state, its start task, what went wrong."""
-    document = node_document(Target(session, account), pool_id, node_id)
+    document = node_document(target, pool_id, node_id)
     start = document.get("startTaskInfo") or {}
     failure = start.get("failureInfo") or {}
     rows = [
@@ -94,7 +91,7 @@ def show(session: Session, pool_id: str, node_id: str, account: str | None) -> N
         ("failure", visible(f"{failure['code']}: {failure['message']}") if failure else ""),
         ("errors", "\n".join(f"{item['code']}: {item['message']}" for item in document.get("errors") or ())),
     ]
-    show_one(session, document, rows)
+    show_one(target.session, document, rows)
 
 
 @node.command(
@@ -112,18 +109,13 @@ def show(session: Session, pool_id: str, node_id: str, account: str | None) -> N
 @node_argument
 @click.option("--reimage", is_flag=True, help="Also remove its files.")
 @option_option
-@account_option
-@json_option
-@pass_session
-def reboot(
-    session: Session, pool_id: str, node_id: str, reimage: bool, option: str | None, account: str | None
-) -> None:
+@on_account
+def reboot(target: Target, pool_id: str, node_id: str, reimage: bool, option: str | None) -> None:
     """Reboot a node, or reimage it: its start task runs again."""
-    target = Target(session, account)
     verb = target.service.reimage_node if reimage else target.service.reboot_node
     verb(target.account, pool_id, node_id, option or "requeue")
     document = node_document(target, pool_id, node_id)
-    told(session, document, f"node {document['id']}: {document['state']}")
+    told(target.session, document, f"node {document['id']}: {document['state']}")
 
 
 @node.command(
@@ -132,15 +124,12 @@ def reboot(
 @pool_argument
 @node_argument
 @click.option("--option", type=click.Choice(DEALLOCATION[:3]), help="What happens to its tasks.")
-@account_option
-@json_option
-@pass_session
-def disable(session: Session, pool_id: str, node_id: str, option: str | None, account: str | None) -> None:
+@on_account
+def disable(target: Target, pool_id: str, node_id: str, option: str | None) -> None:
     """Give a node no new tasks; it is offline once nothing runs on it."""
-    target = Target(session, account)
     target.service.disable_scheduling(target.account, pool_id, node_id, option or "requeue")
     document = node_document(target, pool_id, node_id)
-    told(session, document, f"node {document['id']}: scheduling {document['schedulingState']}")
+    told(target.session, document, f"node {document['id']}: scheduling {document['schedulingState']}")
 
 
 @node.command(
@@ -148,15 +137,12 @@ def disable(session: Session, pool_id: str, node_id: str, option: str | None, ac
 )
 @pool_argument
 @node_argument
-@account_option
-@json_option
-@pass_session
-def enable(session: Session, pool_id: str, node_id: str, account: str | None) -> None:
+@on_account
+def enable(target: Target, pool_id: str, node_id: str) -> None:
     """Give a node tasks again."""
-    target = Target(session, account)
     target.service.enable_scheduling(target.account, pool_id, node_id)
     document = node_document(target, pool_id, node_id)
-    told(session, document, f"node {document['id']}: scheduling {document['schedulingState']}")
+    told(target.session, document, f"node {document['id']}: scheduling {document['schedulingState']}")
 
 
 @node.command(
@@ -167,15 +153,12 @@ def enable(session: Session, pool_id: str, node_id: str, account: str | None) ->
 @pool_argument
 @click.argument("node_ids", metavar="NODE...", nargs=-1, required=True)
 @option_option
-@account_option
-@json_option
-@pass_session
-def remove(session: Session, pool_id: str, node_ids: tuple[str, ...], option: str | None, account: str | None) -> None:
+@on_account
+def remove(target: Target, pool_id: str, node_ids: tuple[str, ...], option: str | None) -> None:
     """Remove nodes; the pool's targets go down by as many."""
-    target = Target(session, account)
     document = body(None, nodeList=list(node_ids), nodeDeallocationOption=option)
     target.service.remove_nodes(target.account, pool_id, document)
-    told(session, None, f"removing {', '.join(node_ids)}")
+    told(target.session, None, f"removing {', '.join(node_ids)}")
 
 
 @node.command(
@@ -186,14 +169,11 @@ def remove(session: Session, pool_id: str, node_ids: tuple[str, ...], option: st
 @pool_argument
 @node_argument
 @recursive_option
-@account_option
-@json_option
-@pass_session
-def files(session: Session, pool_id: str, node_id: str, recursive: bool, account: str | None) -> None:
+@on_account
+def files(target: Target, pool_id: str, node_id: str, recursive: bool) -> None:
     """List the files of a node, relative to its root."""
-    target = Target(session, account)
     entries = target.service.list_node_files(target.account, pool_id, node_id, recursive)
-    show_files(session, entries, f"{target.base}/pools/{pool_id}/nodes/{node_id}/files")
+    show_files(target.session, entries, f"{target.base}/pools/{pool_id}/nodes/{node_id}/files")
 
 
 @node.command(
@@ -209,19 +189,15 @@ def files(session: Session, pool_id: str, node_id: str, recursive: bool, account
 @click.argument("path")
 @range_option
 @output_option
-@account_option
-@json_option
-@pass_session
+@on_account
 def get(
-    session: Session,
+    target: Target,
     pool_id: str,
     node_id: str,
     path: str,
     span: tuple[int | None, int | None] | None,
     output: Path | None,
-    account: str | None,
 ) -> None:
     """Print the file at PATH of a node (relative to its root), or save it."""
-    target = Target(session, account)
     with closing(target.service.node_file(target.account, pool_id, node_id, path)) as file:
-        give(session, file, span, output)
+        give(target.session, file, span, output)

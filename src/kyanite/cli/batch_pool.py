@@ -10,10 +10,10 @@ from kyanite.cli.batch_target import (
     DEALLOCATION,
     Json,
     Target,
-    account_option,
     body,
     cell,
     file_option,
+    on_account,
     pairs,
     show_list,
     show_one,
@@ -21,8 +21,8 @@ from kyanite.cli.batch_target import (
     told,
 )
 from kyanite.cli.batch_wait import until
-from kyanite.cli.command import group, json_option
-from kyanite.cli.session import Session, pass_session, visible
+from kyanite.cli.command import group
+from kyanite.cli.session import visible
 
 COMMANDS = {
     "autoscale": ("kyanite.cli.batch_autoscale:autoscale", "Enable, disable, evaluate autoscale; look at its runs."),
@@ -61,12 +61,9 @@ def _size(document: Json) -> str:
 
 
 @pool.command("list", short_help="List pools.", examples=[("all", "kyanite batch pool list")])
-@account_option
-@json_option
-@pass_session
-def list_command(session: Session, account: str | None) -> None:
+@on_account
+def list_command(target: Target) -> None:
     """List the pools of the account."""
-    target = Target(session, account)
     documents = [pool_document(target, found.id) for found in target.service.list_pools(target.account)]
     columns = [
         ("pool", cell("id")),
@@ -76,17 +73,15 @@ def list_command(session: Session, account: str | None) -> None:
         ("slots per node", cell("taskSlotsPerNode")),
         ("autoscale", lambda item: "on" if item["enableAutoScale"] else ""),
     ]
-    show_list(session, documents, columns, right=("nodes", "slots per node"), none="no pools")
+    show_list(target.session, documents, columns, right=("nodes", "slots per node"), none="no pools")
 
 
 @pool.command("show", short_help="Show a pool.", examples=[("", "kyanite batch pool show mypool")])
 @click.argument("pool_id", metavar="POOL")
-@account_option
-@json_option
-@pass_session
-def show(session: Session, pool_id: str, account: str | None) -> None:
+@on_account
+def show(target: Target, pool_id: str) -> None:
     """Show a pool: size, nodes, start task, autoscale, what went wrong when it was resized."""
-    document = pool_document(Target(session, account), pool_id)
+    document = pool_document(target, pool_id)
     run = document.get("autoScaleRun") or {}
     error = run.get("error") or {}
     rows = [
@@ -107,7 +102,7 @@ def show(session: Session, pool_id: str, account: str | None) -> None:
         ),
         ("metadata", "\n".join(f"{item['name']}={item['value']}" for item in document.get("metadata") or ())),
     ]
-    show_one(session, document, rows)
+    show_one(target.session, document, rows)
 
 
 def _values(error: Json) -> list[str]:
@@ -148,11 +143,9 @@ def _values(error: Json) -> list[str]:
 @click.option("--remote-account", metavar="NAME", help="The account there; see `account connect`.")
 @click.option("--wait", is_flag=True, help="Return when its nodes are ready.")
 @file_option
-@account_option
-@json_option
-@pass_session
+@on_account
 def create(
-    session: Session,
+    target: Target,
     pool_id: str | None,
     nodes: int | None,
     low_priority_nodes: int | None,
@@ -165,10 +158,8 @@ def create(
     remote_account: str | None,
     wait: bool,
     file: Path | None,
-    account: str | None,
 ) -> None:
     """Make a pool. Its nodes are prepared when work is scheduled: by --wait, by waiting tasks, or by a server."""
-    target = Target(session, account)
     if (endpoint is None) != (remote_account is None):
         raise click.UsageError("--endpoint and --remote-account belong together.")
     elsewhere = {"kyanite.backend": "azure_batch", "kyanite.endpoint": endpoint, "kyanite.account": remote_account}
@@ -191,7 +182,7 @@ def create(
     made = target.service.add_pool(target.account, document)
     if wait:
         wait_for_nodes(target, made.id)
-    told(session, pool_document(target, made.id), f"pool {made.id}")
+    told(target.session, pool_document(target, made.id), f"pool {made.id}")
 
 
 def wait_for_nodes(target: Target, pool_id: str) -> None:
@@ -224,21 +215,17 @@ def wait_for_nodes(target: Target, pool_id: str) -> None:
 @click.option("--option", type=click.Choice(DEALLOCATION), help="What happens to tasks on nodes that leave.")
 @click.option("--stop", is_flag=True, help="Stop the resize that is under way instead.")
 @click.option("--wait", is_flag=True, help="Return when it is done.")
-@account_option
-@json_option
-@pass_session
+@on_account
 def resize(
-    session: Session,
+    target: Target,
     pool_id: str,
     nodes: int | None,
     low_priority_nodes: int | None,
     option: str | None,
     stop: bool,
     wait: bool,
-    account: str | None,
 ) -> None:
     """Change the number of nodes of a pool without autoscale."""
-    target = Target(session, account)
     if stop:
         target.service.stop_resize(target.account, pool_id)
     else:
@@ -254,18 +241,15 @@ def resize(
     if wait:
         wait_for_nodes(target, pool_id)
     document = pool_document(target, pool_id)
-    told(session, document, f"pool {document['id']}: {document['allocationState']}, nodes {_size(document)}")
+    told(target.session, document, f"pool {document['id']}: {document['allocationState']}, nodes {_size(document)}")
 
 
 @pool.command("delete", short_help="Delete a pool.", examples=[("", "kyanite batch pool delete mypool --wait")])
 @click.argument("pool_id", metavar="POOL")
 @click.option("--wait", is_flag=True, help="Return when it is gone.")
-@account_option
-@json_option
-@pass_session
-def delete(session: Session, pool_id: str, wait: bool, account: str | None) -> None:
+@on_account
+def delete(target: Target, pool_id: str, wait: bool) -> None:
     """Delete a pool: running tasks go back to waiting, for a pool of this id to come."""
-    target = Target(session, account)
     found = target.service.pool(target.account, pool_id)
     target.service.delete_pool(target.account, found.id)
     if wait:
@@ -274,4 +258,4 @@ def delete(session: Session, pool_id: str, wait: bool, account: str | None) -> N
             return found.id not in {item.id for item in target.service.list_pools(target.account)}
 
         until(target.service, gone, None, f"Pool '{found.id}'")
-    told(session, None, f"{'deleted' if wait else 'deleting'} {found.id}")
+    told(target.session, None, f"{'deleted' if wait else 'deleting'} {found.id}")

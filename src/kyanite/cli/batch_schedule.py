@@ -9,17 +9,16 @@ import click
 from kyanite.cli.batch_target import (
     Json,
     Target,
-    account_option,
     body,
     cell,
     file_option,
+    on_account,
     show_list,
     show_one,
     time_cell,
     told,
 )
-from kyanite.cli.command import group, json_option
-from kyanite.cli.session import Session, pass_session
+from kyanite.cli.command import group
 
 schedule_argument = click.argument("schedule_id", metavar="SCHEDULE")
 
@@ -48,14 +47,11 @@ def schedule_document(target: Target, schedule_id: str) -> Json:
 
 
 @schedule.command("list", short_help="List job schedules.", examples=[("", "kyanite batch schedule list")])
-@account_option
-@json_option
-@pass_session
-def list_command(session: Session, account: str | None) -> None:
+@on_account
+def list_command(target: Target) -> None:
     """List the job schedules of the account."""
     from kyanite.batch import wire
 
-    target = Target(session, account)
     documents = [wire.schedule_json(found, target.base) for found in target.service.list_schedules(target.account)]
     columns = [
         ("schedule", cell("id")),
@@ -64,17 +60,15 @@ def list_command(session: Session, account: str | None) -> None:
         ("next (UTC)", time_cell("executionInfo", "nextRunTime")),
         ("last job", cell("executionInfo", "recentJob", "id")),
     ]
-    show_list(session, documents, columns, none="no job schedules")
+    show_list(target.session, documents, columns, none="no job schedules")
 
 
 @schedule.command("show", short_help="Show a job schedule.", examples=[("", "kyanite batch schedule show hourly")])
 @schedule_argument
-@account_option
-@json_option
-@pass_session
-def show(session: Session, schedule_id: str, account: str | None) -> None:
+@on_account
+def show(target: Target, schedule_id: str) -> None:
     """Show a job schedule: when it makes the next job, and the last one it made."""
-    document = schedule_document(Target(session, account), schedule_id)
+    document = schedule_document(target, schedule_id)
     info = document.get("executionInfo") or {}
     rows = [
         ("schedule", document["id"]),
@@ -85,7 +79,7 @@ def show(session: Session, schedule_id: str, account: str | None) -> None:
         ("last job", cell("recentJob", "id")(info)),
         ("ended", time_cell("endTime")(info)),
     ]
-    show_one(session, document, rows)
+    show_one(target.session, document, rows)
 
 
 @schedule.command(
@@ -100,98 +94,75 @@ def show(session: Session, schedule_id: str, account: str | None) -> None:
 @click.option("--every", metavar="DURATION", help="The recurrenceInterval, such as PT1H.")
 @click.option("--pool", "pool_id", metavar="POOL", help="Where its jobs run, when no FILE says more about them.")
 @file_option
-@account_option
-@json_option
-@pass_session
-def create(
-    session: Session,
-    schedule_id: str | None,
-    every: str | None,
-    pool_id: str | None,
-    file: Path | None,
-    account: str | None,
-) -> None:
+@on_account
+def create(target: Target, schedule_id: str | None, every: str | None, pool_id: str | None, file: Path | None) -> None:
     """Make a job schedule. What its jobs do (jobSpecification) stands in FILE."""
-    target = Target(session, account)
     document = body(file, id=schedule_id)
     if every is not None:
         document["schedule"] = {**(document.get("schedule") or {}), "recurrenceInterval": every}
     if pool_id is not None:
         document["jobSpecification"] = {**(document.get("jobSpecification") or {}), "poolInfo": {"poolId": pool_id}}
     made = target.service.add_schedule(target.account, document)
-    told(session, schedule_document(target, made.id), f"job schedule {made.id}")
+    told(target.session, schedule_document(target, made.id), f"job schedule {made.id}")
 
 
-def _change(session: Session, account: str | None, schedule_id: str, verb: str) -> None:
-    target = Target(session, account)
+def _change(target: Target, schedule_id: str, verb: str) -> None:
     getattr(target.service, f"{verb}_schedule")(target.account, schedule_id)
     target.service.pump()
     document = schedule_document(target, schedule_id)
-    told(session, document, f"job schedule {document['id']}: {document['state']}")
+    told(target.session, document, f"job schedule {document['id']}: {document['state']}")
 
 
 @schedule.command(
     "disable", short_help="Make no jobs for now.", examples=[("", "kyanite batch schedule disable hourly")]
 )
 @schedule_argument
-@account_option
-@json_option
-@pass_session
-def disable(session: Session, schedule_id: str, account: str | None) -> None:
+@on_account
+def disable(target: Target, schedule_id: str) -> None:
     """Make no jobs until the schedule is enabled again."""
-    _change(session, account, schedule_id, "disable")
+    _change(target, schedule_id, "disable")
 
 
 @schedule.command("enable", short_help="Make jobs again.", examples=[("", "kyanite batch schedule enable hourly")])
 @schedule_argument
-@account_option
-@json_option
-@pass_session
-def enable(session: Session, schedule_id: str, account: str | None) -> None:
+@on_account
+def enable(target: Target, schedule_id: str) -> None:
     """Make jobs again."""
-    _change(session, account, schedule_id, "enable")
+    _change(target, schedule_id, "enable")
 
 
 @schedule.command(
     "terminate", short_help="End a job schedule.", examples=[("", "kyanite batch schedule terminate hourly")]
 )
 @schedule_argument
-@account_option
-@json_option
-@pass_session
-def terminate(session: Session, schedule_id: str, account: str | None) -> None:
+@on_account
+def terminate(target: Target, schedule_id: str) -> None:
     """End a job schedule and its active job."""
-    _change(session, account, schedule_id, "terminate")
+    _change(target, schedule_id, "terminate")
 
 
 @schedule.command(
     "delete", short_help="Delete a job schedule.", examples=[("", "kyanite batch schedule delete hourly")]
 )
 @schedule_argument
-@account_option
-@json_option
-@pass_session
-def delete(session: Session, schedule_id: str, account: str | None) -> None:
+@on_account
+def delete(target: Target, schedule_id: str) -> None:
     """Delete a job schedule with its jobs."""
-    target = Target(session, account)
     target.service.delete_schedule(target.account, schedule_id)
     target.service.pump()
-    told(session, None, f"deleting {schedule_id}")
+    told(target.session, None, f"deleting {schedule_id}")
 
 
 @schedule.command(
     "jobs", short_help="List the jobs a schedule made.", examples=[("", "kyanite batch schedule jobs hourly")]
 )
 @schedule_argument
-@account_option
-@json_option
-@pass_session
-def jobs(session: Session, schedule_id: str, account: str | None) -> None:
+@on_account
+def jobs(target: Target, schedule_id: str) -> None:
     """List the jobs a schedule made."""
     from kyanite.batch import wire
 
-    target = Target(session, account)
     found = target.service.jobs_of_schedule(target.account, schedule_id)
     documents = [wire.job_json(item, target.base) for item in found]
     columns = [("job", cell("id")), ("state", cell("state")), ("made (UTC)", time_cell("creationTime"))]
-    show_list(session, documents, columns, none="no jobs yet")
+    show_list(target.session, documents, columns, none="no jobs yet")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kyanite.cli.command import json_option
 from kyanite.cli.documents import read_object
 from kyanite.cli.output import print_table
-from kyanite.cli.session import Session
+from kyanite.cli.session import Session, pass_session
 from kyanite.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from kyanite.batch.service import BatchService
 
+R = TypeVar("R")
 Json = dict[str, Any]
 Column = tuple[str, Callable[[Json], str]]  # (heading, its cell of a document)
 
@@ -34,6 +37,16 @@ class Target:
         self.service: BatchService = session.workspace().batch
         self.account = chosen_account(session, account)
         self.base = self.service.account(self.account).url.rstrip("/")
+
+
+def on_account(work: Callable[..., R]) -> Callable[..., R]:
+    """For a command that works on a Batch account: --account, --json, and the `Target` as its first argument."""
+
+    def command(session: Session, /, account: str | None, **given: Any) -> R:
+        return work(Target(session, account), **given)
+
+    update_wrapper(command, work)
+    return account_option(json_option(pass_session(command)))
 
 
 def chosen_account(session: Session, given: str | None) -> str:

@@ -13,11 +13,11 @@ from kyanite.cli.batch_files import Tail, give, output_option, range_option, rec
 from kyanite.cli.batch_target import (
     Json,
     Target,
-    account_option,
     body,
     cell,
     duration,
     file_option,
+    on_account,
     pairs,
     show_list,
     show_one,
@@ -26,8 +26,8 @@ from kyanite.cli.batch_target import (
 )
 from kyanite.cli.batch_task_name import TaskCommand
 from kyanite.cli.batch_wait import until
-from kyanite.cli.command import group, json_option
-from kyanite.cli.session import Session, pass_session, visible
+from kyanite.cli.command import group
+from kyanite.cli.session import visible
 
 if TYPE_CHECKING:
     from kyanite.batch.model import Task
@@ -70,14 +70,9 @@ def task_document(target: Target, found: Task) -> Json:
 @click.option("--state", type=click.Choice(STATES), help="Only tasks in this state.")
 @click.option("--failed", is_flag=True, help="Only tasks that failed.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most so many.")
-@account_option
-@json_option
-@pass_session
-def list_command(
-    session: Session, job_id: str, state: str | None, failed: bool, limit: int, account: str | None
-) -> None:
+@on_account
+def list_command(target: Target, job_id: str, state: str | None, failed: bool, limit: int) -> None:
     """List the tasks of a job in the order they were added."""
-    target = Target(session, account)
     documents: list[Json] = []
     for found in target.service.list_tasks(target.account, job_id, state="completed" if failed else state):
         if (state is None or found.state == state) and (not failed or found.result == "failure"):
@@ -93,7 +88,7 @@ def list_command(
         ("start (UTC)", time_cell("executionInfo", "startTime")),
         ("failure", lambda item: visible(cell("executionInfo", "failureInfo", "code")(item))),
     ]
-    show_list(session, documents, columns, right=("exit code",), none=f"job {job_id} has no such tasks")
+    show_list(target.session, documents, columns, right=("exit code",), none=f"job {job_id} has no such tasks")
 
 
 @task.command(
@@ -101,12 +96,9 @@ def list_command(
 )
 @job_argument
 @task_argument
-@account_option
-@json_option
-@pass_session
-def show(session: Session, job_id: str, task_id: str, account: str | None) -> None:
+@on_account
+def show(target: Target, job_id: str, task_id: str) -> None:
     """Show a task: its command, where it ran, how it ended."""
-    target = Target(session, account)
     show_task(target, task_document(target, target.service.get_task(target.account, job_id, task_id)))
 
 
@@ -155,11 +147,9 @@ def show_task(target: Target, document: Json) -> None:
 @click.option("--slots", type=click.IntRange(1), help="How many of a node's slots it takes.")
 @click.option("--wait", is_flag=True, help="Print its output and return when it is done; exit code 1 when it failed.")
 @file_option
-@account_option
-@json_option
-@pass_session
+@on_account
 def create(
-    session: Session,
+    target: Target,
     job_id: str,
     task_id: str | None,
     command_line: tuple[str, ...],
@@ -170,10 +160,8 @@ def create(
     slots: int | None,
     wait: bool,
     file: Path | None,
-    account: str | None,
 ) -> int:
     """Add a task to a job. The command is run as it is, not by a shell."""
-    target = Target(session, account)
     constraints = body(None, maxTaskRetryCount=retries, maxWallClockTime=duration(timeout))
     document = body(
         file,
@@ -186,7 +174,7 @@ def create(
     )
     added = target.service.add_task(target.account, job_id, document)
     if not wait:
-        told(session, task_document(target, added), f"task {added.job_id}/{added.id}")
+        told(target.session, task_document(target, added), f"task {added.job_id}/{added.id}")
         return 0
     return wait_for_task(target, added, None)
 
@@ -234,12 +222,9 @@ def _say_once(target: Target, added: Task, told_why: list[str]) -> None:
 @job_argument
 @task_argument
 @click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up waiting after so long.")
-@account_option
-@json_option
-@pass_session
-def wait_command(session: Session, job_id: str, task_id: str, timeout: float | None, account: str | None) -> int:
+@on_account
+def wait_command(target: Target, job_id: str, task_id: str, timeout: float | None) -> int:
     """Wait until a task is done, printing its output. Exit code 1: it failed."""
-    target = Target(session, account)
     return wait_for_task(target, target.service.get_task(target.account, job_id, task_id), timeout)
 
 
@@ -248,16 +233,13 @@ def wait_command(session: Session, job_id: str, task_id: str, timeout: float | N
 )
 @job_argument
 @task_argument
-@account_option
-@json_option
-@pass_session
-def terminate(session: Session, job_id: str, task_id: str, account: str | None) -> None:
+@on_account
+def terminate(target: Target, job_id: str, task_id: str) -> None:
     """Stop a task: it completes as a failure."""
-    target = Target(session, account)
     target.service.terminate_task(target.account, job_id, task_id)
     target.service.pump()
     document = task_document(target, target.service.get_task(target.account, job_id, task_id))
-    told(session, document, f"task {document['id']}: {document['state']}")
+    told(target.session, document, f"task {document['id']}: {document['state']}")
 
 
 @task.command(
@@ -268,15 +250,12 @@ def terminate(session: Session, job_id: str, task_id: str, account: str | None) 
 )
 @job_argument
 @task_argument
-@account_option
-@json_option
-@pass_session
-def reactivate(session: Session, job_id: str, task_id: str, account: str | None) -> None:
+@on_account
+def reactivate(target: Target, job_id: str, task_id: str) -> None:
     """Put a task that failed back among the waiting ones."""
-    target = Target(session, account)
     target.service.reactivate_task(target.account, job_id, task_id)
     document = task_document(target, target.service.get_task(target.account, job_id, task_id))
-    told(session, document, f"task {document['id']}: {document['state']}")
+    told(target.session, document, f"task {document['id']}: {document['state']}")
 
 
 @task.command(
@@ -284,15 +263,12 @@ def reactivate(session: Session, job_id: str, task_id: str, account: str | None)
 )
 @job_argument
 @task_argument
-@account_option
-@json_option
-@pass_session
-def delete(session: Session, job_id: str, task_id: str, account: str | None) -> None:
+@on_account
+def delete(target: Target, job_id: str, task_id: str) -> None:
     """Delete a task and its files; a running one is stopped."""
-    target = Target(session, account)
     target.service.delete_task(target.account, job_id, task_id)
     target.service.pump()
-    told(session, None, f"deleted {job_id}/{task_id}")
+    told(target.session, None, f"deleted {job_id}/{task_id}")
 
 
 # ---- files
@@ -316,17 +292,14 @@ def _tail(target: Target, job_id: str, task_id: str, name: str) -> Tail:
 @task_argument
 @click.option("--stderr", is_flag=True, help="stderr.txt in the place of stdout.txt.")
 @click.option("--follow", "-f", is_flag=True, help="Go on printing until the task ends.")
-@account_option
-@json_option
-@pass_session
-def logs(session: Session, job_id: str, task_id: str, stderr: bool, follow: bool, account: str | None) -> None:
+@on_account
+def logs(target: Target, job_id: str, task_id: str, stderr: bool, follow: bool) -> None:
     """Print stdout.txt (or stderr.txt) of a task, secrets masked."""
-    target = Target(session, account)
     name = "stderr.txt" if stderr else "stdout.txt"
     found = target.service.get_task(target.account, job_id, task_id)
-    if session.as_json:
+    if target.session.as_json:
         with closing(target.service.task_file(target.account, job_id, task_id, name)) as file:
-            session.print_json({"name": name, "text": file.read(0, file.size).decode(errors="replace")})
+            target.session.print_json({"name": name, "text": file.read(0, file.size).decode(errors="replace")})
         return
     tail = _tail(target, job_id, task_id, name)
 
@@ -339,7 +312,9 @@ def logs(session: Session, job_id: str, task_id: str, stderr: bool, follow: bool
     if follow and found.state != "completed":
         until(target.service, done, None, f"Task '{found.id}'")
     elif found.state == "active":
-        session.echo(f"task {found.id} has not run yet; kyanite batch explain {job_id}/{found.id} says why", err=True)
+        target.session.echo(
+            f"task {found.id} has not run yet; kyanite batch explain {job_id}/{found.id} says why", err=True
+        )
     tail(last=True)
 
 
@@ -352,14 +327,11 @@ def logs(session: Session, job_id: str, task_id: str, stderr: bool, follow: bool
 @job_argument
 @task_argument
 @recursive_option
-@account_option
-@json_option
-@pass_session
-def files(session: Session, job_id: str, task_id: str, recursive: bool, account: str | None) -> None:
+@on_account
+def files(target: Target, job_id: str, task_id: str, recursive: bool) -> None:
     """List the files of a task, relative to its directory."""
-    target = Target(session, account)
     entries = target.service.list_task_files(target.account, job_id, task_id, recursive)
-    show_files(session, entries, f"{target.base}/jobs/{job_id}/tasks/{task_id}/files")
+    show_files(target.session, entries, f"{target.base}/jobs/{job_id}/tasks/{task_id}/files")
 
 
 @task.command(
@@ -376,19 +348,15 @@ def files(session: Session, job_id: str, task_id: str, recursive: bool, account:
 @click.argument("path")
 @range_option
 @output_option
-@account_option
-@json_option
-@pass_session
+@on_account
 def get(
-    session: Session,
+    target: Target,
     job_id: str,
     task_id: str,
     path: str,
     span: tuple[int | None, int | None] | None,
     output: Path | None,
-    account: str | None,
 ) -> None:
     """Print the file at PATH of a task (relative to its directory), or save it. The bytes are given as they are."""
-    target = Target(session, account)
     with closing(target.service.task_file(target.account, job_id, task_id, path)) as file:
-        give(session, file, span, output)
+        give(target.session, file, span, output)
