@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from kyanite.parquet.codecs import decompress
@@ -13,7 +13,16 @@ from kyanite.parquet.page_cut import DICTIONARY, CutPage, cut_page
 from kyanite.parquet.page_header import Page, summary_of_page
 from kyanite.parquet.pages import DICTIONARY_PAGE, PageTable
 from kyanite.parquet.schema import Leaf
-from kyanite.parquet.statistics import UNKNOWN, Summary, column_index_of, fold, indexed_summaries, statistics_of
+from kyanite.parquet.statistics import (
+    UNKNOWN,
+    Summary,
+    column_index_of,
+    fold,
+    indexed_summaries,
+    is_within,
+    of_one_value,
+    statistics_of,
+)
 from kyanite.parquet.thrift import I32, I64, LIST, STRUCT, Struct, decode, encode, number_of, numbers_of, struct_of
 from kyanite.parquet.write import BLOOM_FILTER, COLUMN_INDEX, OFFSET_INDEX, FileWriter
 
@@ -64,12 +73,22 @@ def add_slice(
 
 @dataclass(frozen=True, slots=True)
 class _NewPage:
-    """A page of the slice, where it lies now."""
+    """A page of the slice, where it lies now; of one that was cut the bounds are not known at first."""
 
     start: int
     size: int
     rows: int
     summary: Summary
+    cut: _Cut | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """What the bounds of a page that was cut are found by: its values, and what was told of the whole page."""
+
+    made: CutPage
+    page: Page
+    told: Summary
 
 
 class _ChunkSlice:
@@ -87,6 +106,7 @@ class _ChunkSlice:
         self._pages: list[_NewPage] = []
         self._dictionary: tuple[bytes, int] | None = None
         self._old_statistics = struct_of(chunk.meta, 12) if 12 in chunk.meta else {}
+        self._has_index = COLUMN_INDEX in chunk.struct and OFFSET_INDEX in chunk.struct
         self.rewritten = 0
 
     def write(self, table: PageTable, first: int, last: int, filters: bool) -> Struct:
@@ -97,7 +117,7 @@ class _ChunkSlice:
         dictionary = table.dictionary
         referenced = any(page.encoding in DICTIONARY for page in table.pages[low:high])
         if dictionary and referenced:
-            encoding = number_of(struct_of(self._header(dictionary), 7), 2)
+            encoding = number_of(struct_of(decode(dictionary.header)[0], 7), 2)
             self._count(DICTIONARY_PAGE, encoding, 0, dictionary.header_size + dictionary.uncompressed)
             self._writer.copy(self._file, dictionary.start, dictionary.total, self._footer.name)
         data = self._writer.position
@@ -106,7 +126,7 @@ class _ChunkSlice:
 
     def _summaries(self, table: PageTable, low: int, high: int) -> list[Summary]:
         """What is known of pages `low` .. `high`: from their headers, else from the ColumnIndex."""
-        if not self._old_statistics and COLUMN_INDEX not in self._chunk.struct:
+        if not self._old_statistics and not self._has_index:
             return [UNKNOWN] * (high - low)
         told = [summary_of_page(page, self._leaf) for page in table.pages[low:high]]
         size = number_of(self._chunk.struct, 7, 0)
@@ -132,8 +152,9 @@ class _ChunkSlice:
                 run.append((page, summary))
             else:
                 self._copy_run(run)
-                self._cut(table.dictionary, page, summary.nulls, max(first, begin) - begin, min(last, end) - begin)
+                self._cut(page, summary, max(first, begin) - begin, min(last, end) - begin)
         self._copy_run(run)
+        self._bound(table.dictionary)
 
     def _copy_run(self, run: list[tuple[Page, Summary]]) -> None:
         if run:
@@ -145,38 +166,54 @@ class _ChunkSlice:
                 self._pages.append(_NewPage(page.start + shift, page.total, page.rows, summary))
             run.clear()
 
-    def _cut(self, dictionary: Page | None, page: Page, nulls: int | None, first: int, last: int) -> None:
-        cut = cut_page(self._header(page), self._body(page), self._leaf, self._chunk.codec, first, last)
-        summary = self._summary_of(cut, page, nulls, dictionary)
-        self._pages.append(_NewPage(self._writer.position, len(cut.data), last - first, summary))
-        self._writer.put(cut.data)
-        self.rewritten += len(cut.data)
-        self._count(page.kind, page.encoding, cut.values, cut.uncompressed)
+    def _cut(self, page: Page, told: Summary, first: int, last: int) -> None:
+        made = cut_page(decode(page.header)[0], self._body(page), self._leaf, self._chunk.codec, first, last)
+        # nulls are known only where the writer counts them as we do
+        nulls = made.values - made.defined if told.nulls in (None, made.old_nulls) else None
+        summary = Summary(nulls=nulls, empty=made.defined == 0)
+        cut = _Cut(made, page, told)
+        self._pages.append(_NewPage(self._writer.position, len(made.data), last - first, summary, cut))
+        self._writer.put(made.data)
+        self.rewritten += len(made.data)
+        self._count(page.kind, page.encoding, made.values, made.uncompressed)
 
-    def _summary_of(self, cut: CutPage, page: Page, told: int | None, dictionary: Page | None) -> Summary:
-        """What the new page's own values say; nulls only where the writer, who `told` them, counts as we do."""
+    def _bound(self, dictionary: Page | None) -> None:
+        """Give the pages that were cut their bounds, where the bounds of others do not say enough."""
+        if not self._leaf.order or not (self._old_statistics or self._has_index):
+            return
+        others = fold([page.summary for page in self._pages if page.cut is None], self._leaf)
+        if not others.empty and others.low is None:
+            return
+        for number, page in enumerate(self._pages):
+            if page.cut is not None and not page.summary.empty:
+                found = self._bounds_of(page.cut, others, dictionary)
+                if found is not None:
+                    summary = replace(found, nulls=page.summary.nulls)
+                    self._pages[number] = replace(page, summary=summary, cut=None)
+
+    def _bounds_of(self, cut: _Cut, others: Summary, dictionary: Page | None) -> Summary | None:
+        """Bounds for a page that was cut: exact ones, or any that leave the slice's right; None when there are none.
+
+        A page index tells the bounds of every page, statistics those of all together.
+        """
         from kyanite.parquet.page_values import bounds_of
 
-        same_count = told in (None, cut.old_nulls)
-        nulls = cut.values - cut.defined if same_count else None
-        if cut.defined == 0:
-            return Summary(nulls=nulls, empty=True)
-        if not self._leaf.order or not (self._old_statistics or COLUMN_INDEX in self._chunk.struct):
-            return Summary(nulls=nulls)
-        entries = self._entries(dictionary) if dictionary and page.encoding in DICTIONARY else None
-        found = bounds_of(cut.encoded, page.encoding, cut.defined, self._leaf, entries, self._footer.name)
-        return Summary(nulls=nulls) if found is None else Summary(*found, nulls, False, True, True)
+        if of_one_value(cut.told, self._leaf):
+            return cut.told
+        if not self._has_index and is_within(cut.told, others, self._leaf):
+            return others
+        entries = self._entries(dictionary) if dictionary and cut.page.encoding in DICTIONARY else None
+        made = cut.made
+        found = bounds_of(made.encoded, cut.page.encoding, made.defined, self._leaf, entries, self._footer.name)
+        return None if found is None else Summary(*found, None, False, True, True)
 
     def _entries(self, dictionary: Page) -> tuple[bytes, int]:
         """The dictionary page's values, encoded plainly, and their number; read once per slice."""
         if self._dictionary is None:
-            entries = number_of(struct_of(self._header(dictionary), 7), 1)
+            entries = number_of(struct_of(decode(dictionary.header)[0], 7), 1)
             values = decompress(self._body(dictionary), dictionary.uncompressed, self._chunk.codec)
             self._dictionary = values, entries
         return self._dictionary
-
-    def _header(self, page: Page) -> Struct:
-        return decode(page.header)[0]
 
     def _body(self, page: Page) -> bytes:
         return read_exactly(self._file, page.start + page.header_size, page.size, self._footer.name)
@@ -219,7 +256,7 @@ class _ChunkSlice:
 
     def _index(self, column: Struct) -> None:
         """Page indexes as the source has them, of the new pages."""
-        if COLUMN_INDEX in self._chunk.struct and OFFSET_INDEX in self._chunk.struct:
+        if self._has_index:
             index = column_index_of([page.summary for page in self._pages], self._leaf)
             if index is not None:
                 self._writer.keep_index(COLUMN_INDEX, column, encode(index))

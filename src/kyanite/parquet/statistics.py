@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from kyanite.parquet.order import key_of, spread_zero
+from kyanite.parquet.order import KEYS, key_of, spread_zero
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.thrift import BINARY, FALSE, I32, I64, LIST, TRUE, Struct, bytes_of, number_of, struct_of
 
@@ -115,6 +115,20 @@ def fold(summaries: Sequence[Summary], leaf: Leaf) -> Summary:
     _, low_exact, low = min(lows, key=lambda item: item[0])
     _, high_exact, high = max(highs, key=lambda item: item[0])
     return Summary(low, high, nulls, False, low_exact, high_exact)
+
+
+def is_within(part: Summary, whole: Summary, leaf: Leaf) -> bool:
+    """Whether values bounded as `part` says change no bound of `whole`."""
+    if part.low is None or part.high is None or whole.low is None or whole.high is None:
+        return False
+    key = KEYS[leaf.order]
+    return bool(key(whole.low) <= key(part.low) and key(part.high) <= key(whole.high))
+
+
+def of_one_value(page: Summary, leaf: Leaf) -> bool:
+    """Whether all values of the page are the same, so that its bounds are those of any of them (NaN has no bounds)."""
+    known = page.low is not None and page.low_exact is not False and page.high_exact is not False
+    return known and page.low == page.high and leaf.order not in ("float", "half")
 
 
 def statistics_of(summary: Summary, leaf: Leaf, source: Struct) -> Struct:

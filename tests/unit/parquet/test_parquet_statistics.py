@@ -20,7 +20,16 @@ from kyanite.parquet.footer import footer_of
 from kyanite.parquet.order import key_of, order_of, spread_zero
 from kyanite.parquet.page_cut import data_header, open_body
 from kyanite.parquet.schema import Leaf
-from kyanite.parquet.statistics import Summary, column_index_of, fold, indexed_summaries, page_summary, statistics_of
+from kyanite.parquet.statistics import (
+    Summary,
+    column_index_of,
+    fold,
+    indexed_summaries,
+    is_within,
+    of_one_value,
+    page_summary,
+    statistics_of,
+)
 from kyanite.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, TRUE, decode, encode, structs_of
 from parquet_files import check, metadata, read, source, split_all, table_of, written
 
@@ -205,6 +214,37 @@ def test_folding_knows_only_what_every_page_knows(pages):
         assert key_of("signed", whole.high) == max(key_of("signed", page.high) for page in filled)
     else:
         assert (whole.low, whole.high) == (None, None)
+
+
+def test_values_are_only_looked_at_where_the_bounds_of_other_pages_do_not_tell():
+    def bounds(low, high, exact=None):
+        return Summary(number(low), number(high), 0, low_exact=exact, high_exact=exact)
+
+    assert is_within(bounds(-1, 3), bounds(-1, 9), NUMBER)
+    assert not is_within(bounds(-2, 3), bounds(-1, 9), NUMBER)
+    assert not is_within(Summary(nulls=0), bounds(-1, 9), NUMBER)
+    assert not is_within(bounds(-1, 3), Summary(nulls=0), NUMBER)
+    assert of_one_value(bounds(4, 4), NUMBER)
+    assert not of_one_value(bounds(4, 4, exact=False), NUMBER)
+    assert not of_one_value(bounds(4, 5), NUMBER)
+    assert not of_one_value(Summary(nulls=0), NUMBER)
+    assert not of_one_value(Summary(struct.pack("<d", 4), struct.pack("<d", 4)), REAL)  # the others may all be NaN
+
+
+@pytest.mark.parametrize("order", ["sorted", "falling", "shuffled", "equal"])
+def test_bounds_of_slices_are_exact_in_whatever_order_the_values_are(order):
+    numbers = {"sorted": range(3000), "falling": range(3000, 0, -1), "equal": [7] * 3000}.get(order)
+    numbers = numbers or RNG.sample(range(3000), 3000)
+    table = pa.table({"number": list(numbers), "text": [f"{n:05d}" for n in numbers], "real": [n / 2 for n in numbers]})
+    data = written(table, data_page_size=400, write_batch_size=100)
+    for rows in (1700, 170):
+        first = 0
+        for part in split_all(data, rows=rows)[1][:9]:
+            for number, column in enumerate(table.columns):
+                found = metadata(part).row_group(0).column(number).statistics
+                held = column.slice(first, rows).to_pylist()
+                assert (found.min, found.max) == (min(held), max(held))
+            first += rows
 
 
 def test_shortened_bounds_are_said_to_be_inexact():
