@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from kyanite.database import named_statements
 from kyanite.definitions.arm import read_parameters
 from kyanite.definitions.arm_environment import Environment
 from kyanite.engine.events import utc_text
@@ -28,6 +29,7 @@ Json = Any
 RUNNING, SUCCEEDED, FAILED = "Running", "Succeeded", "Failed"
 _QUICK_SECONDS = 1.0  # a deployment that is done by then is answered as done
 _TYPE = "Microsoft.Resources/deployments"
+_SQL = named_statements("kyanite.server.management.resources", "deployments.sql")
 
 
 @dataclass
@@ -264,7 +266,7 @@ async def list_all(call: ArmCall) -> Response:
         workspace = call.context.workspace
         prefix = f"{call.subscription}/{call.resource_group}/".casefold()
         rows = workspace.database.query(
-            "SELECT document FROM deployments WHERE key >= :first AND key < :last ORDER BY started_at DESC LIMIT 1000",
+            _SQL["list"],
             {"first": prefix, "last": prefix[:-1] + "0"},
         )
         return [workspace.vault.mask_json(workspace.vault.open_json(row["document"])) for row in rows]
@@ -276,7 +278,7 @@ async def delete(call: ArmCall) -> Response:
     """Forget a deployment; what it made stays. 204, for which clients do not poll."""
 
     def drop() -> Response:
-        call.context.workspace.database.execute("DELETE FROM deployments WHERE key = :key", {"key": _key(call)})
+        call.context.workspace.database.execute(_SQL["drop"], {"key": _key(call)})
         return Response(204)
 
     return await asyncio.to_thread(drop)
@@ -355,10 +357,7 @@ def _key(call: ArmCall) -> str:
 def _store(call: ArmCall, document: Mapping[str, Json], operations: list[Json], state: str, started: datetime) -> None:
     workspace = call.context.workspace
     workspace.database.execute(
-        "INSERT INTO deployments (key, document, operations, state, started_at) "
-        "VALUES (:key, :document, :operations, :state, :at) ON CONFLICT (key) DO UPDATE SET "
-        "document = excluded.document, operations = excluded.operations, state = excluded.state, "
-        "started_at = excluded.started_at",
+        _SQL["write"],
         {
             "key": _key(call),
             "document": workspace.vault.seal_json(document),
@@ -371,9 +370,7 @@ def _store(call: ArmCall, document: Mapping[str, Json], operations: list[Json], 
 
 def _row(call: ArmCall) -> tuple[dict[str, Json], list[Json], str] | None:
     workspace = call.context.workspace
-    rows = workspace.database.query(
-        "SELECT document, operations, state FROM deployments WHERE key = :key", {"key": _key(call)}
-    )
+    rows = workspace.database.query(_SQL["read"], {"key": _key(call)})
     if not rows:
         return None
     document = workspace.vault.mask_json(workspace.vault.open_json(rows[0]["document"]))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from kyanite.database import named_statements
 from kyanite.definitions.export import SCHEMA
 from kyanite.engine.events import utc_text
 from kyanite.errors import ConflictError
@@ -18,6 +19,7 @@ from kyanite.server.management.resources.subscriptions import LOCATION
 Json = Any
 DEFAULT = "kyanite"  # there without having been made
 _NAME_CHARACTERS = 90
+_SQL = named_statements("kyanite.server.management.resources", "groups.sql")
 
 
 async def put(call: ArmCall) -> Response:
@@ -77,7 +79,7 @@ async def list_all(call: ArmCall) -> Response:
         workspace = call.context.workspace
         prefix = f"{call.subscription.casefold()}/"
         rows = workspace.database.query(
-            "SELECT name, document FROM resource_groups WHERE key >= :first AND key < :last ORDER BY key",
+            _SQL["list"],
             {"first": prefix, "last": prefix[:-1] + "0"},
         )
         found = [{"name": row["name"], **workspace.vault.open_json(row["document"])} for row in rows]
@@ -100,9 +102,7 @@ async def delete(call: ArmCall) -> Response:
                 f"The resource group '{group['name']}' is not empty: it has {shown}. "
                 "A workspace's resources are in all its groups; delete them one by one, then the group."
             )
-        call.context.workspace.database.execute(
-            "DELETE FROM resource_groups WHERE key = :key", {"key": _key(call.subscription, group["name"])}
-        )
+        call.context.workspace.database.execute(_SQL["drop"], {"key": _key(call.subscription, group["name"])})
         return Response(200)
 
     return await asyncio.to_thread(drop)
@@ -191,9 +191,7 @@ def _key(subscription: str, name: str) -> str:
 
 
 def _read(workspace: Workspace, subscription: str, name: str) -> dict[str, Json] | None:
-    rows = workspace.database.query(
-        "SELECT name, document FROM resource_groups WHERE key = :key", {"key": _key(subscription, name)}
-    )
+    rows = workspace.database.query(_SQL["read"], {"key": _key(subscription, name)})
     if rows:
         return {"name": rows[0]["name"], **workspace.vault.open_json(rows[0]["document"])}
     return {"name": DEFAULT, "location": LOCATION, "tags": {}} if name.casefold() == DEFAULT else None
@@ -217,8 +215,7 @@ def _required(call: ArmCall) -> dict[str, Json]:
 def _write(call: ArmCall, name: str, document: Mapping[str, Json]) -> None:
     workspace = call.context.workspace
     workspace.database.execute(
-        "INSERT INTO resource_groups (key, name, document, created_at) VALUES (:key, :name, :document, :at) "
-        "ON CONFLICT (key) DO UPDATE SET document = excluded.document",
+        _SQL["write"],
         {
             "key": _key(call.subscription, name),
             "name": name,

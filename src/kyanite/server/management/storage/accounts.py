@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
 
+from kyanite.database import named_statements
 from kyanite.errors import KyaniteError, UserError
 from kyanite.runtime.workspace import Workspace
 from kyanite.server.http import Response
@@ -23,6 +24,7 @@ NAMESPACE = "Microsoft.Storage"
 _KEPT = ("location", "tags", "sku", "kind", "identity")
 _AZURE = "management.azure.com"
 _KEY_BYTES = 64
+_SQL = named_statements("kyanite.server.management.storage", "accounts.sql")
 
 
 def blocking(handler: Callable[[ArmCall], Response]) -> Callable[[ArmCall], Awaitable[Response]]:
@@ -93,9 +95,7 @@ def delete(call: ArmCall) -> Response:
     shutil.rmtree(aside)
     for which in ("key1", "key2"):  # an account of that name that is made again has other keys
         workspace.vault.put(f"storage/{account.name}/{which}", _fresh_key())
-    workspace.database.execute(
-        "DELETE FROM storage_account_documents WHERE account = :account", {"account": account.name}
-    )
+    workspace.database.execute(_SQL["drop"], {"account": account.name})
     return Response(200)
 
 
@@ -197,9 +197,7 @@ def account_id(call: ArmCall, account: str, document: Mapping[str, Json]) -> str
 
 def read_document(workspace: Workspace, account: str) -> dict[str, Json]:
     """What was told of an account."""
-    rows = workspace.database.query(
-        "SELECT document FROM storage_account_documents WHERE account = :account", {"account": account}
-    )
+    rows = workspace.database.query(_SQL["read"], {"account": account})
     found: dict[str, Json] = workspace.vault.open_json(rows[0]["document"]) if rows else {}
     return found
 
@@ -207,8 +205,7 @@ def read_document(workspace: Workspace, account: str) -> dict[str, Json]:
 def write_document(workspace: Workspace, account: str, document: Mapping[str, Json]) -> None:
     """Keep what was told of an account."""
     workspace.database.execute(
-        "INSERT INTO storage_account_documents (account, document) VALUES (:account, :document) "
-        "ON CONFLICT (account) DO UPDATE SET document = excluded.document",
+        _SQL["write"],
         {"account": account, "document": workspace.vault.seal_json(document)},
     )
 
