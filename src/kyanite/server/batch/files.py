@@ -11,7 +11,7 @@ from kyanite import limits
 from kyanite.batch.files import FileEntry, OpenFile
 from kyanite.batch.wire import file_json
 from kyanite.errors import BatchError
-from kyanite.server.batch.options import check_read, page, read_conditions
+from kyanite.server.batch.options import check_read, conditions_of, page
 from kyanite.server.batch.protocol import Call, Reply, http_date, wrong_header
 from kyanite.server.http import Response
 
@@ -149,7 +149,7 @@ async def _pieces(file: OpenFile, first: int, length: int) -> AsyncIterator[byte
 def _check(call: Call, file: OpenFile) -> None:
     """If-Modified-Since and If-Unmodified-Since of a file."""
     moment = f"{file.modified:%Y-%m-%dT%H:%M:%S.%f}Z"
-    check_read(read_conditions(call.request.headers), {"lastModified": moment, "eTag": _etag(file)})
+    check_read(conditions_of(call), {"lastModified": moment, "eTag": _etag(file)})
 
 
 def _etag(file: OpenFile) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from kyanite.batch import wire
 from kyanite.batch.job_nodes import JobNode
 from kyanite.batch.model import Job
-from kyanite.server.batch.options import one, page, read_conditions
+from kyanite.server.batch.options import conditions_of, one, page
 from kyanite.server.batch.protocol import Call, Reply
 
 
@@ -30,56 +30,50 @@ def list_all(call: Call) -> Reply:
 
 def get(call: Call) -> Reply:
     """Job_Get."""
-    job = call.service.get_job(call.account, call.parameters["jobId"])
+    job = call.service.get_job(*_names(call))
     return one(call, wire.job_json(job, call.base), "jobs")
 
 
 def patch(call: Call) -> Reply:
     """Job_Patch: what is not given stays."""
-    conditions = read_conditions(call.request.headers)
-    job = call.service.patch_job(call.account, call.parameters["jobId"], call.body, conditions=conditions)
+    job = call.service.patch_job(*_names(call), call.body, conditions=conditions_of(call))
     return _changed(call, job)
 
 
 def replace(call: Call) -> Reply:
     """Job_Update: what is not given gets its default."""
-    conditions = read_conditions(call.request.headers)
-    job = call.service.update_job(call.account, call.parameters["jobId"], call.body, conditions=conditions)
+    job = call.service.update_job(*_names(call), call.body, conditions=conditions_of(call))
     return _changed(call, job)
 
 
 def delete(call: Call) -> Reply:
     """Job_Delete."""
-    conditions = read_conditions(call.request.headers)
     call.flag("force")
-    call.service.delete_job(call.account, call.parameters["jobId"], conditions=conditions)
+    call.service.delete_job(*_names(call), conditions=conditions_of(call))
     return Reply()
 
 
 def disable(call: Call) -> Reply:
     """Job_Disable."""
-    conditions = read_conditions(call.request.headers)
-    job = call.service.disable_job(call.account, call.parameters["jobId"], call.body, conditions=conditions)
+    job = call.service.disable_job(*_names(call), call.body, conditions=conditions_of(call))
     return _changed(call, job)
 
 
 def enable(call: Call) -> Reply:
     """Job_Enable."""
-    conditions = read_conditions(call.request.headers)
-    return _changed(call, call.service.enable_job(call.account, call.parameters["jobId"], conditions=conditions))
+    return _changed(call, call.service.enable_job(*_names(call), conditions=conditions_of(call)))
 
 
 def terminate(call: Call) -> Reply:
     """Job_Terminate."""
-    conditions = read_conditions(call.request.headers)
     call.flag("force")
-    job = call.service.terminate_job(call.account, call.parameters["jobId"], call.body, conditions=conditions)
+    job = call.service.terminate_job(*_names(call), call.body, conditions=conditions_of(call))
     return _changed(call, job)
 
 
 def task_counts(call: Call) -> Reply:
     """Job_GetTaskCounts."""
-    counts = call.service.task_counts(call.account, call.parameters["jobId"])
+    counts = call.service.task_counts(*_names(call))
     return Reply(wire.task_counts_json(counts), {}, kind="Microsoft.Azure.Batch.Protocol.Entities.TaskCountsResult")
 
 
@@ -106,6 +100,10 @@ def _job_node_json(status: JobNode, base: str) -> dict[str, Any]:
             if run.get("taskRootDirectory"):
                 body[name]["taskRootDirectoryUrl"] = f"{node_url}/files/{run['taskRootDirectory']}"
     return body
+
+
+def _names(call: Call) -> tuple[str, str]:
+    return call.account, call.parameters["jobId"]
 
 
 def _changed(call: Call, job: Job) -> Reply:

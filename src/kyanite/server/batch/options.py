@@ -46,6 +46,11 @@ def check_query(request: Request, allowed: frozenset[str]) -> None:
         raise wrong_query("timeout", timeout, "It is a number of seconds.")
 
 
+def conditions_of(call: Call) -> Conditions:
+    """The condition of a call."""
+    return read_conditions(call.request.headers)
+
+
 def read_conditions(headers: Mapping[str, str]) -> Conditions:
     """The condition of a request. MultipleConditionHeadersNotSupported, InvalidHeaderValue."""
     given = [name for name in _CONDITION_HEADERS if headers.get(name)]
@@ -82,7 +87,7 @@ def check_read(conditions: Conditions, document: Mapping[str, Any]) -> None:
 
 def one(call: Call, document: Mapping[str, Any], kind: str) -> Reply:
     """The answer to a GET or HEAD of one object: conditions, $select, $expand."""
-    check_read(read_conditions(call.request.headers), document)
+    check_read(conditions_of(call), document)
     if call.request.method == "HEAD":
         return Reply(None, document)
     return Reply(_chosen(call)(document), document, kind=f"{kind}/@Element")

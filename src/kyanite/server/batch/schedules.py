@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kyanite.batch import wire
 from kyanite.batch.model import Schedule
-from kyanite.server.batch.options import one, page, read_conditions
+from kyanite.server.batch.options import conditions_of, one, page
 from kyanite.server.batch.protocol import Call, Reply
 
 
@@ -33,42 +33,37 @@ def get(call: Call) -> Reply:
 
 def patch(call: Call) -> Reply:
     """JobSchedule_Patch."""
-    conditions = read_conditions(call.request.headers)
-    return _changed(call, call.service.patch_schedule(*_names(call), call.body, conditions=conditions))
+    return _changed(call, call.service.patch_schedule(*_names(call), call.body, conditions=conditions_of(call)))
 
 
 def replace(call: Call) -> Reply:
     """JobSchedule_Update."""
-    conditions = read_conditions(call.request.headers)
-    return _changed(call, call.service.update_schedule(*_names(call), call.body, conditions=conditions))
+    return _changed(call, call.service.update_schedule(*_names(call), call.body, conditions=conditions_of(call)))
 
 
 def delete(call: Call) -> Reply:
     """JobSchedule_Delete."""
     call.flag("force")
-    call.service.delete_schedule(*_names(call), conditions=read_conditions(call.request.headers))
+    call.service.delete_schedule(*_names(call), conditions=conditions_of(call))
     return Reply()
 
 
 def disable(call: Call) -> Reply:
     """JobSchedule_Disable."""
-    conditions = read_conditions(call.request.headers)
-    call.service.disable_schedule(*_names(call), conditions=conditions)
+    call.service.disable_schedule(*_names(call), conditions=conditions_of(call))
     return _changed(call, call.service.get_schedule(*_names(call)))
 
 
 def enable(call: Call) -> Reply:
     """JobSchedule_Enable."""
-    conditions = read_conditions(call.request.headers)
-    call.service.enable_schedule(*_names(call), conditions=conditions)
+    call.service.enable_schedule(*_names(call), conditions=conditions_of(call))
     return _changed(call, call.service.get_schedule(*_names(call)))
 
 
 def terminate(call: Call) -> Reply:
     """JobSchedule_Terminate."""
     call.flag("force")
-    conditions = read_conditions(call.request.headers)
-    call.service.terminate_schedule(*_names(call), conditions=conditions)
+    call.service.terminate_schedule(*_names(call), conditions=conditions_of(call))
     return _changed(call, call.service.get_schedule(*_names(call)))
 
 

@@ -9,7 +9,7 @@ from kyanite.batch import wire
 from kyanite.batch.rows import FACTS
 from kyanite.errors import BatchError, KyaniteError
 from kyanite.server.batch.filters import comparisons, fixed
-from kyanite.server.batch.options import one, page, read_conditions, read_filter
+from kyanite.server.batch.options import conditions_of, one, page, read_filter
 from kyanite.server.batch.protocol import Call, Reply, error_json, status_of
 
 
@@ -59,25 +59,25 @@ def get(call: Call) -> Reply:
 
 def replace(call: Call) -> Reply:
     """Task_Update: only the constraints of a task can change."""
-    task = call.service.update_task(*_names(call), call.body, conditions=read_conditions(call.request.headers))
+    task = call.service.update_task(*_names(call), call.body, conditions=conditions_of(call))
     return Reply(None, wire.task_json(task, call.base))
 
 
 def delete(call: Call) -> Reply:
     """Task_Delete, with its files."""
-    call.service.delete_task(*_names(call), conditions=read_conditions(call.request.headers))
+    call.service.delete_task(*_names(call), conditions=conditions_of(call))
     return Reply()
 
 
 def terminate(call: Call) -> Reply:
     """Task_Terminate."""
-    call.service.terminate_task(*_names(call), conditions=read_conditions(call.request.headers))
+    call.service.terminate_task(*_names(call), conditions=conditions_of(call))
     return _same(call)
 
 
 def reactivate(call: Call) -> Reply:
     """Task_Reactivate."""
-    call.service.reactivate_task(*_names(call), conditions=read_conditions(call.request.headers))
+    call.service.reactivate_task(*_names(call), conditions=conditions_of(call))
     return _same(call)
 
 
