@@ -15,14 +15,13 @@ from kyanite.server.http import Request, Response
 class ServerContext:
     """The workspace and what surrounds the server.
 
-    `on_run` is given the id of each run a client made, so that somebody works on it; `on_triggers` is called after a
-    trigger was started or stopped; `ports` has what is listened on: http, https, proxy.
+    `on_run` is given the id of each run a client made, so that somebody works on it; triggers are looked at once a
+    second, whoever changed them; `ports` has what is listened on: http, https, proxy.
     """
 
     workspace: Workspace
     clock: Callable[[], datetime] = utc_now
     on_run: Callable[[str], None] = lambda run_id: None
-    on_triggers: Callable[[], None] = lambda: None
     ports: dict[str, int] = field(default_factory=dict)
     observers: list[Callable[[Request, Response], None]] = field(default_factory=list)
 

@@ -112,7 +112,6 @@ async def delete_factory(call: ArmCall) -> Response:
         await asyncio.to_thread(call.shared.get(shelf).delete, call.names["factory"])
     except NotFoundError:
         return Response(204)
-    call.context.on_triggers()
     return Response(200)
 
 

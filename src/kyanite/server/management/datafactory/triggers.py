@@ -31,7 +31,6 @@ COLUMNS = ("TriggerRunTimestamp", "TriggerName", "Status")
 async def start(call: ArmCall) -> Response:
     """Start a trigger; done when it is answered: the clients' pollers accept 200 only (real-clients reference 3.1)."""
     await asyncio.to_thread(_start, call)
-    call.context.on_triggers()
     return Response(200)
 
 
@@ -46,7 +45,6 @@ def _start(call: ArmCall) -> None:
 async def stop(call: ArmCall) -> Response:
     """Stop a trigger; what runs goes on."""
     await asyncio.to_thread(_stop, call)
-    call.context.on_triggers()
     return Response(200)
 
 
@@ -158,7 +156,6 @@ def _query_runs(call: ArmCall, query: Query) -> dict[str, Json]:
 async def rerun(call: ArmCall) -> Response:
     """Run a window again; runs of other triggers are refused by name."""
     await asyncio.to_thread(_rerun, call)
-    call.context.on_triggers()
     return Response(200)
 
 

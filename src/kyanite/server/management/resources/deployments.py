@@ -162,7 +162,6 @@ def _carry_out(
         _store(call, {**document, "properties": properties}, operations, state, started)
     finally:
         done.set()
-    call.context.on_triggers()
 
 
 def _failure(call: ArmCall, error: Exception) -> dict[str, Json]:
