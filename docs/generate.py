@@ -133,7 +133,8 @@ def storage_page() -> str:
         text.append(f"| {each.name} | {each.key[0]} | {each.refused} |\n")
     text.append(
         "\nAlso refused by name: page blobs, snapshots and versions in a query, customer-provided keys, encryption "
-        "scopes, public access, immutability, CORS and logging settings (`OPTIONS` answers 403 `CorsPreflightFailure`).\n"
+        "scopes, public access, immutability, CORS and logging settings (`OPTIONS` answers 403 "
+        "`CorsPreflightFailure`).\n"
     )
     return "".join(text)
 

@@ -39,6 +39,7 @@ from azure.storage.blob import (
 from kyanite.runtime.workspace import open_workspace
 from kyanite.storage import StorageAccount
 from server_kit import live_server
+from storage_client import StorageClient
 
 MD5 = base64.b64encode(hashlib.md5(b"x", usedforsecurity=False).digest())
 
@@ -346,6 +347,10 @@ def test_properties_tags_and_tiers(box):
     after = blob.get_blob_properties()
     assert after.content_settings.content_type == "a/b" and after.metadata == {"a": "b"} and after.etag != before.etag
     assert after.creation_time == before.creation_time
+    blob.set_http_headers()
+    after = blob.get_blob_properties()
+    assert not after.content_settings.content_type
+    assert [each.content_settings.content_type for each in box.list_blobs()] == [None]
     blob.set_blob_tags({"one": "1", "two": "2"})
     assert blob.get_blob_tags() == {"one": "1", "two": "2"}
     assert blob.get_blob_properties().etag == after.etag
@@ -416,6 +421,16 @@ def test_batches(box):
     answers = list(box.delete_blobs("3", "missing", raise_on_any_failure=False))
     assert [each.status_code for each in answers] == [202, 404]
     assert list(box.list_blobs()) == []
+
+
+def test_a_batch_without_a_boundary_is_one_part_that_failed(account):
+    client = StorageClient(account.url, "acct", account.keys[0])
+    for given, code in (("multipart/mixed", "InvalidHeaderValue"), ("x; boundary=a; boundary=b", "InvalidInput")):
+        found = client.send("POST", "/", "comp=batch", b"--a\r\n", content_type=given)
+        assert found.status == 202 and found.body.count(b"HTTP/1.1 400") == 1 and code.encode() in found.body
+    assert client.send("POST", "/", "comp=batch", b"--a\r\n").status == 400
+    stats = client.send("GET", "/", "restype=service&comp=stats")
+    assert (stats.status, stats.code) == (400, "InvalidQueryParameterValue")
 
 
 def test_what_is_refused_is_named(box, service):

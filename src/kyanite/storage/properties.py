@@ -25,6 +25,7 @@ from kyanite.storage.record_store import existing_store, record_store
 
 BLOCK_BLOB = "BlockBlob"
 APPEND_BLOB = "AppendBlob"
+DEFAULT_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Properties:
 
     blob_type: str = BLOCK_BLOB
     created_ns: int = 0
-    content_type: str = ""
+    content_type: str = DEFAULT_TYPE
     content_encoding: str = ""
     content_language: str = ""
     content_disposition: str = ""

@@ -16,15 +16,18 @@ _BOUNDARY = re.compile(r'boundary\s*=\s*"?([^";]*)"?', re.IGNORECASE)
 
 async def run(call: Call) -> Response:
     """The answers to all parts, in their order."""
-    found = [text.strip() for text in _BOUNDARY.findall(call.header("content-type"))]
-    if len(found) != 1 or not found[0]:
-        raise UserError("A batch is a multipart/mixed body with one boundary.", code="InvalidHeaderValue")
+    found = [text.strip() for text in _BOUNDARY.findall(call.required("content-type"))]
     body = await call.request.body(BATCH_BYTES)
-    parts = _parts(body, found[0].encode("latin-1"))
-    if not 1 <= len(parts) <= BATCH_REQUESTS:
-        raise UserError(f"A batch has 1 to {BATCH_REQUESTS} requests.", code="InvalidInput")
+    if len(found) != 1 or not found[0]:  # the service answers such a batch as one part that failed
+        code = "InvalidInput" if len(found) > 1 else "InvalidHeaderValue"
+        problem = UserError("A batch is a multipart/mixed body with one boundary.", code=code)
+        answers = [_part(call.service.failure(call.request, problem))]
+    else:
+        parts = _parts(body, found[0].encode("latin-1"))
+        if not 1 <= len(parts) <= BATCH_REQUESTS:
+            raise UserError(f"A batch has 1 to {BATCH_REQUESTS} requests.", code="InvalidInput")
+        answers = [await _answer(call, part) for part in parts]
     boundary = f"batchresponse_{uuid.uuid4()}"
-    answers = [await _answer(call, part) for part in parts]
     text = b"".join(f"--{boundary}\r\n".encode() + each for each in answers) + f"--{boundary}--".encode()
     return Response(202, {"content-type": f"multipart/mixed; boundary={boundary}"}, text)
 
@@ -44,7 +47,10 @@ async def _answer(call: Call, part: bytes) -> bytes:
         response = await call.service.blob(request)
     except KyaniteError as error:
         response = call.service.failure(request or call.request, error)
-    response = call.service.finish(request or call.request, response)
+    return _part(call.service.finish(request or call.request, response), content_id)
+
+
+def _part(response: Response, content_id: str = "") -> bytes:
     body = response.body if isinstance(response.body, bytes) else b""
     if body:
         response.headers["content-length"] = str(len(body))

@@ -27,7 +27,7 @@ from kyanite.server.storage.headers import read_conditions, read_range
 from kyanite.server.storage.operations import split_path
 from kyanite.storage import StorageAccount
 from kyanite.storage.failures import disk_errors
-from kyanite.storage.properties import APPEND_BLOB, Blob, Properties
+from kyanite.storage.properties import APPEND_BLOB, DEFAULT_TYPE, Blob, Properties
 from kyanite.storage.staged import Staged
 
 _PIECE_BYTES = 1024 * 1024
@@ -206,7 +206,7 @@ def _download(address: str, staged: Staged, wanted_range: str, conditions: Mappi
 
 def _properties(headers: Mapping[str, str]) -> Properties:
     known = {
-        "content_type": headers.get("content-type", ""),
+        "content_type": headers.get("content-type") or DEFAULT_TYPE,
         "content_encoding": headers.get("content-encoding", ""),
         "content_language": headers.get("content-language", ""),
         "content_disposition": headers.get("content-disposition", ""),

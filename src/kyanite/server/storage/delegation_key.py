@@ -19,7 +19,7 @@ def user_delegation_key(context: ServerContext, request: Request, account: Stora
     """The key; AccessRefused for who comes without a token."""
     identity = request.identity
     if identity is None or identity.kind not in ("user", "workload"):
-        raise AccessRefused("AuthenticationFailed", "Only authentication scheme Bearer is supported.")
+        raise AccessRefused("AuthenticationFailed", "Only authentication scheme Bearer is supported")
     start, expiry = _times(body)
     now = context.clock()
     key = make_key(

@@ -37,7 +37,6 @@ _ANSWER_NAMES = tuple(name for name, _ in _ANSWER_HEADERS)
 _answer_values = attrgetter(*(field for _, field in _ANSWER_HEADERS))
 _IF = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-tags")
 _CONDITIONS = frozenset(prefix + name for prefix in ("", "x-ms-", "x-ms-source-") for name in _IF)
-DEFAULT_TYPE = "application/octet-stream"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -110,10 +109,10 @@ def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
 
 def read_properties(headers: Mapping[str, str], *, plain: bool = False) -> dict[str, str]:
     """The x-ms-blob-* headers as fields of Properties; `plain`: also those of the body, as Put Blob takes them."""
-    found = {field: headers[name] for name, field in CONTENT_HEADERS.items() if name in headers}
+    found = {field: headers[name] for name, field in CONTENT_HEADERS.items() if headers.get(name)}
     if plain:
         for name, field in _ANSWER_HEADERS:
-            if name in headers and name != "content-md5":
+            if headers.get(name) and name != "content-md5":
                 found.setdefault(field, headers[name])
     return found
 
@@ -131,7 +130,7 @@ def read_md5(text: str, name: str) -> bytes:
 
 def content_headers(properties: Properties) -> dict[str, str]:
     """The properties as an answer's headers."""
-    found = {"content-type": DEFAULT_TYPE}
+    found = {}
     for name, value in zip(_ANSWER_NAMES, _answer_values(properties), strict=True):
         if value:
             found[name] = value

@@ -9,7 +9,7 @@ from kyanite.errors import UserError
 from kyanite.server.http import Response
 from kyanite.server.storage.call import Call
 from kyanite.server.storage.get_blob import shown_metadata
-from kyanite.server.storage.headers import DEFAULT_TYPE, http_date, http_time
+from kyanite.server.storage.headers import http_date, http_time
 from kyanite.server.storage.marker import read_marker, write_marker
 from kyanite.server.storage.service_level import page_size
 from kyanite.server.storage.tags import tags_xml
@@ -153,7 +153,7 @@ def _blob(call: Call, blob: Blob, include: frozenset[str], leased: bool) -> str:
         f"<Properties><Creation-Time>{http_time(properties.created_ns or blob.modified_ns)}</Creation-Time>"
         f"<Last-Modified>{http_time(blob.modified_ns)}</Last-Modified><Etag>{blob.etag}</Etag>"
         f"<Content-Length>{blob.size}</Content-Length>",
-        leaf("Content-Type", properties.content_type or DEFAULT_TYPE),
+        leaf("Content-Type", properties.content_type),
         leaf("Content-Encoding", properties.content_encoding),
         leaf("Content-Language", properties.content_language),
         leaf("Content-MD5", properties.content_md5),

@@ -20,7 +20,7 @@ class Operation:
     """`key` is level, method and what the query (for writes of blobs also the headers) asks for.
 
     `access`: any of these SAS letters; empty for those that only account keys and roles may do. `creates`: `c` is
-    enough where nothing is replaced. `refused` says why the operation is not here.
+    enough where nothing is replaced. `refused` says why the operation is not here, `code` with which error.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Operation:
     creates: bool = False
     service_sas: bool = True
     refused: str = ""
+    code: str = "NotImplemented"
 
 
 def _no(name: str, level: Literal["service", "container", "blob"], method: str, word: str, why: str) -> Operation:
@@ -59,7 +60,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("Get Account Information", ("service", "GET", "account/properties"), "service_level:account", _ANY),
     Operation("Blob Batch", ("service", "POST", "batch"), "batch:run", _ANY, service_sas=False),
     Operation("Preflight Blob Request", ("service", "OPTIONS", ""), "cors"),
-    _no("Get Blob Service Stats", "service", "GET", "service/stats", "there is no secondary location"),
+    Operation(
+        "Get Blob Service Stats",
+        ("service", "GET", "service/stats"),
+        access="r",
+        refused="there is no secondary location",
+        code="InvalidQueryParameterValue",  # as the service says of an account that has none
+    ),
     Operation("Find Blobs by Tags", ("service", "GET", "blobs"), "find_blobs:run", "f", service_sas=False),
     # containers
     Operation("Create Container", ("container", "PUT", ""), "container_level:create", "cw", service_sas=False),

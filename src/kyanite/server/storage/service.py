@@ -144,7 +144,7 @@ _REFUSED_QUERY = {"snapshot": "snapshots", "versionid": "versions", "prevsnapsho
 def refuse_unsupported(operation: Operation, call: Call) -> None:
     """StorageError that names the operation or feature that is asked for and not here."""
     if operation.refused:
-        raise StorageError(f"{operation.name} is not supported: {operation.refused}.", code="NotImplemented")
+        raise StorageError(f"{operation.name} is not supported: {operation.refused}.", code=operation.code)
     headers = call.request.headers
     if _REFUSED_NAMES.isdisjoint(headers) and call.request.query.is_empty:
         return
