@@ -69,6 +69,7 @@ QUERIES: dict[str, tuple[str, ...]] = {
     "include": ("metadata", "tags,copy", "uncommittedblobs", "x", ","),
     "snapshot": ("2026-01-01T00:00:00Z", ""),
     "copyid": ("x",),
+    "where": ("a=%27b%27", "%22a%22%3E%27%27+and+@container=%27box%27", "a", "%00", "(" * 5000, "@container<%27x%27"),
 }
 HEADERS: dict[str, tuple[str, ...]] = {
     "x-ms-blob-type": ("BlockBlob", "AppendBlob", "PageBlob", "x"),
@@ -107,7 +108,14 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "x-ms-blob-public-access": ("blob",),
     "x-ms-delete-snapshots": ("include", "only", "x"),
     "x-ms-encryption-key": ("x",),
-    "x-ms-if-tags": ("a",),
+    "x-ms-if-tags": ("a", "a='b'", "\"a\"<>'c' or (a > '')", "((", "\u00e4='1'"),
+    "x-ms-source-if-tags": ("a='b'", "a"),
+    "x-ms-content-crc64": ("AAAAAAAAAAA=", "x"),
+    "x-ms-source-content-crc64": ("AAAAAAAAAAA=",),
+    "x-ms-range-get-content-crc64": ("true",),
+    "x-ms-structured-body": ("XSM/1.0; properties=crc64", "XSM/2.0"),
+    "x-ms-structured-content-length": ("4", "x", "-1", "99999999999999999999"),
+    "x-ms-copy-source-tag-option": ("COPY", "x"),
     "content-type": ("multipart/mixed; boundary=b", "multipart/mixed", "application/xml"),
     "x-ms-version": ("2019-02-02", "x", "2099-01-01"),
     "x-ms-client-request-id": ("abc", "x" * 2000),
@@ -126,6 +134,8 @@ BODIES = (
     b"<a" + b"<a>" * 2000,
     b"\xff\xfe\x00",
     b"--b\r\nContent-Type: application/http\r\n\r\nDELETE /box/f HTTP/1.1\r\n\r\n\r\n--b--",
+    b"\x01" + (39).to_bytes(8, "little") + b"\x01\x00\x01\x00\x01\x00" + bytes(24),
+    b"\x01" + bytes(50),
     b"--b\r\n\r\nGET / HTTP/1.1\r\n\r\n--b\r\nx\r\n--b--",
     b"x" * 300_000,
 )
