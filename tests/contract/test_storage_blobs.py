@@ -197,6 +197,25 @@ def test_names_are_stored_so_that_they_come_back(path):
     assert all(part not in ("", ".", "..") and "/" not in part and len(part.encode()) <= 255 for part in stored)
 
 
+def test_a_list_that_is_committed_again_copies_nothing(store):
+    ids = ["YTAx", "YTAy"]
+    for each in ids:
+        with store.stage() as staged:
+            staged.write(each.encode())
+            blocks.stage_block(store, "box", "b", each, staged)
+    latest = [("Latest", each) for each in ids]
+    first = blocks.commit(store, "box", "b", latest, Properties(metadata={"a": "1"}))
+    again = blocks.commit(store, "box", "b", latest, Properties(metadata={"a": "2"}))
+    assert again.inode == first.inode and again.etag != first.etag
+    assert store.require("box", "b") == again and again.properties.metadata == {"a": "2"}
+    assert read(store, "b") == b"YTAxYTAy" and blocks.committed(store, again) == [(each, 4) for each in ids]
+    stale = Conditions(if_match=first.etag)
+    assert code_of(lambda: blocks.commit(store, "box", "b", latest, Properties(), stale)) == "ConditionNotMet"
+    other = blocks.commit(store, "box", "b", latest[::-1], Properties())
+    assert read(store, "b") == b"YTAyYTAx" and other.inode != first.inode
+    assert len(records(store)) == 2 and leavings(store) == []
+
+
 def test_a_flat_account_keeps_every_name_apart(tmp_path):
     store = StorageAccounts(tmp_path / "storage", Vault()).create("acct", hierarchical=False).blobs
     containers.create(store, "box")

@@ -19,6 +19,7 @@ from kyanite.limits import BLOCKS, BLOCKS_KEPT_DAYS
 from kyanite.storage import staging
 from kyanite.storage.blobs import BlobStore
 from kyanite.storage.conditions import NO_CONDITIONS, Conditions
+from kyanite.storage.events import CREATED, announced
 from kyanite.storage.failures import disk_errors
 from kyanite.storage.folders import FOLDER_MODE, open_path
 from kyanite.storage.properties import Blob, Properties
@@ -36,6 +37,10 @@ class Piece:
     file: str | None  # None: in the blob as it stands
     offset: int
     size: int
+
+
+class _Changed(Exception):
+    """A blob is not of the blocks that were looked for."""
 
 
 def stage_block(store: BlobStore, container: str, path: str, block_id: str, staged: Staged) -> None:
@@ -88,7 +93,11 @@ def commit(
         pieces, source = _pieces(store, container, path, folder, entries)
         blocks = [(piece.id, piece.size) for piece in pieces]
         try:
-            if len(pieces) == 1 and pieces[0].file is not None:
+            inside = pieces and all(piece.file is None for piece in pieces)
+            again = _again(store, container, path, blocks, properties, conditions) if inside else None
+            if again is not None:
+                blob = again
+            elif len(pieces) == 1 and pieces[0].file is not None:
                 made = Beside(pieces[0].file)
                 blob = store.publish(made, container, path, properties, conditions, blocks=blocks)
             else:
@@ -151,6 +160,28 @@ def _pieces(
         if source is not None:
             os.close(source)
         raise
+
+
+def _again(
+    store: BlobStore,
+    container: str,
+    path: str,
+    blocks: list[tuple[str, int]],
+    properties: Properties,
+    conditions: Conditions,
+) -> Blob | None:
+    """The blob, when the list is the one it was committed from: a client that did not wait for its answer asks again.
+
+    Its bytes are not copied once more, which takes minutes for a large one.
+    """
+
+    def check(blob: Blob) -> None:
+        if blob.is_folder or committed(store, blob) != blocks:
+            raise _Changed
+
+    with contextlib.suppress(_Changed), announced(store.folder, CREATED, container, [path]):
+        return store.change(container, path, lambda _: properties, conditions, check=check)
+    return None
 
 
 def _piece(kind: str, name: str, folder: str, inside: dict[str, Piece]) -> Piece:
