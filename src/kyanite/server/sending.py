@@ -241,11 +241,14 @@ async def read(fd: int, first: int, length: int) -> bytes | bytearray:
     rest of sending it.
     """
     if length <= _SMALL_BYTES:
-        if _NOW:
-            buffer = bytearray(length)
-            with contextlib.suppress(OSError):  # not in memory, or a file system without that question
-                if os.preadv(fd, [buffer], first, _NOW) == length:
-                    return buffer
+        buffer = bytearray(length)
+        try:
+            if os.preadv(fd, [buffer], first, _NOW) == length:
+                return buffer
+        except BlockingIOError:  # not in memory
+            pass
+        except OSError:  # a file system without that question
+            return os.pread(fd, length, first)
     elif is_in_memory(fd, first + length - 1):
         return os.pread(fd, length, first)
     return await asyncio.to_thread(os.pread, fd, length, first)

@@ -16,7 +16,7 @@ from kyanite.errors import LimitError, StorageError, UserError
 from kyanite.limits import PATH_CHARACTERS, PATH_PARTS
 from kyanite.storage import leases, names, staging
 from kyanite.storage.conditions import NO_CONDITIONS, Conditions
-from kyanite.storage.events import CREATED, DELETED, announced
+from kyanite.storage.events import DELETED, announced
 from kyanite.storage.failures import disk_errors, storage_error
 from kyanite.storage.folders import FOLDER_MODE, open_below, open_path
 from kyanite.storage.lease_files import LeaseFiles
@@ -24,6 +24,7 @@ from kyanite.storage.leases import Lease
 from kyanite.storage.locks import locked
 from kyanite.storage.model import check_container_name, normalise, printable
 from kyanite.storage.properties import PLAIN, Blob, Properties, Records, key_of
+from kyanite.storage.publishing import publish
 from kyanite.storage.staged import Beside, Staged
 from kyanite.storage.torn import repair, settled
 
@@ -99,7 +100,7 @@ class BlobStore:
             finally:
                 os.close(folder)
         except OSError as problem:
-            raise self._told(problem, container, path) from problem
+            raise self.told(problem, container, path) from problem
 
     def _opened(self, folder: int, name: str, container: str, path: str) -> tuple[int, Blob]:
         fd = os.open(name, _READ_FLAGS, dir_fd=folder)
@@ -152,12 +153,14 @@ class BlobStore:
 
     def stage(self) -> Staged:
         """A file beside the containers, to be written and then published."""
-        with disk_errors(self.account):
-            try:
-                return Staged(self.folder)
-            except FileNotFoundError:
+        try:
+            return Staged(self.root)
+        except FileNotFoundError:
+            with disk_errors(self.account):
                 (self.folder / ".staging").mkdir(mode=FOLDER_MODE, exist_ok=True)
-                return Staged(self.folder)
+                return Staged(self.root)
+        except OSError as problem:
+            raise storage_error(problem, self.account) from problem
 
     def publish(
         self,
@@ -174,51 +177,7 @@ class BlobStore:
 
         `quietly`: no storage event is told of it.
         """
-        path = self.spell(path)
-        if not path:
-            raise StorageError("A blob needs a name.", where=self.where(container), code="InvalidUri")
-        with self.errors(container, path):
-            for attempt in range(_ATTEMPTS):
-                try:
-                    return self._publish(staged, container, path, properties, conditions, blocks, quietly)
-                except FileNotFoundError:  # somebody removed the last other blob of the folder, and the folder
-                    if self.hierarchical or attempt == _ATTEMPTS - 1:
-                        raise
-        raise AssertionError
-
-    def _publish(
-        self,
-        staged: Beside,
-        container: str,
-        path: str,
-        properties: Properties | None,
-        conditions: Conditions,
-        blocks: list[tuple[str, int]] | None,
-        quietly: bool,
-    ) -> Blob:
-        records = self.records(container)
-        with self.parent_made(container, path) as (folder, name):
-            with locked(self.folder, container, path):
-                found = self._replaceable(folder, name, container, path)
-                current = found[1] if found else None
-                self.check_write(current, conditions, container, path)
-                if current is not None and current.is_folder:
-                    raise StorageError("A folder stands there.", where=self.where(container, path), code="PathConflict")
-                status = staged.stamp(current.modified_ns if current else 0)
-                key = key_of(status)
-                if properties is not None:
-                    records.put(key, properties.created(status.st_mtime_ns))
-                if blocks:
-                    records.put_blocks(key, blocks)
-                try:
-                    with contextlib.nullcontext() if quietly else announced(self.folder, CREATED, container, [path]):
-                        os.rename(staged.path, found[0] if found else self._free(folder, name), dst_dir_fd=folder)
-                except BaseException:
-                    records.drop(key)
-                    raise
-                staged.moved = True
-                self._forget(records, current)
-            return self.blob_of(status, container, path)
+        return publish(self, staged, container, self.spell(path), properties, conditions, blocks, quietly)
 
     def change(
         self,
@@ -296,7 +255,7 @@ class BlobStore:
                 if not blob.is_folder:
                     with announced(self.folder, DELETED, container, [path]):
                         os.unlink(name, dir_fd=folder)
-                    self._forget(records, blob)
+                    self.forget(records, blob)
                 elif not recursive:
                     os.rmdir(name, dir_fd=folder)
                     records.drop_folder(status)
@@ -372,7 +331,7 @@ class BlobStore:
         self.check_write(found[1], conditions, container, path)
         return found
 
-    def _replaceable(self, folder: int, name: str, container: str, path: str) -> tuple[str, Blob] | None:
+    def replaceable(self, folder: int, name: str, container: str, path: str) -> tuple[str, Blob] | None:
         """What a write would replace; a link is replaced itself and counts as nothing."""
         try:
             return self.find(folder, name, container, path)
@@ -381,7 +340,7 @@ class BlobStore:
                 raise
             return None
 
-    def _free(self, folder: int, name: str) -> str:
+    def free(self, folder: int, name: str) -> str:
         """The stored name for a new blob: the escaped one where a folder stands in an account without folders."""
         if self.hierarchical:
             return name
@@ -397,7 +356,8 @@ class BlobStore:
             raise StorageError("Blobs go on behind a name as long as this.", where=self.account, code="NameCollision")
         return other
 
-    def _forget(self, records: Records, old: Blob | None) -> None:
+    def forget(self, records: Records, old: Blob | None) -> None:
+        """Drop the record of a version that was replaced or deleted."""
         if old is not None and not old.is_folder:
             records.drop(f"{old.modified_ns:x}-{old.size:x}")
 
@@ -443,13 +403,14 @@ class BlobStore:
     def parent_made(self, container: str, path: str) -> Iterator[tuple[int, str]]:
         """The same with missing folders made. A blob in their way makes room in an account without folders."""
         parts = names.stored_parts(path)
-        folder = self._made(container, parts[:-1])
+        folder = self.made(container, parts[:-1])
         try:
             yield folder, parts[-1]
         finally:
             os.close(folder)
 
-    def _made(self, container: str, parts: tuple[str, ...]) -> int:
+    def made(self, container: str, parts: tuple[str, ...]) -> int:
+        """The open folder at these stored names, made if need be."""
         for _ in range(_ATTEMPTS):
             try:
                 return self._open(container, parts, create=True)
@@ -479,9 +440,10 @@ class BlobStore:
         try:
             yield
         except OSError as problem:
-            raise self._told(problem, container, path, missing) from problem
+            raise self.told(problem, container, path, missing) from problem
 
-    def _told(self, problem: OSError, container: str, path: str, missing: str | None = "BlobNotFound") -> StorageError:
+    def told(self, problem: OSError, container: str, path: str, missing: str | None = "BlobNotFound") -> StorageError:
+        """A system error in the service's words."""
         where = self.where(container, path)
         if isinstance(problem, FileNotFoundError | NotADirectoryError):
             self.require_container(container)

@@ -113,6 +113,8 @@ def commit(
 
 def drop(store: BlobStore, container: str, path: str) -> None:
     """Forget the uncommitted blocks of a blob, as a Put Blob does."""
+    if not os.access(f"{store.root}/.blocks/{container}", os.F_OK):  # it never had any
+        return
     folder = _folder(store, container, path)
     if os.path.isdir(folder):
         _remove(store, folder)

@@ -44,9 +44,9 @@ def listen(account: Path) -> None:
     (account / _FOLDER).mkdir(mode=0o700, exist_ok=True)
 
 
-def is_listening(account: Path) -> bool:
+def is_listening(account: Path | str) -> bool:
     """Whether events are noted."""
-    return (account / _FOLDER).is_dir()
+    return os.access(f"{account}/{_FOLDER}", os.F_OK)
 
 
 def stop_listening(account: Path) -> None:
@@ -62,7 +62,7 @@ def announced(
 
     `since_ns` is when the first of the blobs was begun, if the step does not touch each of them.
     """
-    if not os.access(f"{account}/{_FOLDER}", os.F_OK):
+    if not is_listening(account):
         yield
         return
     folder = account / _FOLDER

@@ -31,7 +31,7 @@ class Beside:
 class Staged(Beside):
     """An open file in the account's staging folder; `abort` unless it was moved away. For one thread at a time."""
 
-    def __init__(self, account: Path) -> None:
+    def __init__(self, account: Path | str) -> None:
         super().__init__(f"{account}/.staging/{staging.new_name()}")
         self.size = 0
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)

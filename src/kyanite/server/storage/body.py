@@ -12,7 +12,7 @@ from kyanite.server.storage import structured_body
 from kyanite.server.storage.call import Call
 from kyanite.server.storage.checksums import Checksum, Digests, given_checksums
 from kyanite.server.storage.headers import read_md5
-from kyanite.storage.failures import disk_errors
+from kyanite.storage.failures import storage_error
 from kyanite.storage.staged import Staged
 
 PIECE_BYTES = 1024 * 1024
@@ -36,11 +36,13 @@ async def receive(call: Call, staged: Staged, most: int, *checks: str, md5: bool
     with_md5 = bool(wanted) or (md5 and length <= MD5_ALWAYS_BYTES)
     digests = Digests(md5=with_md5, crc64=bool(crc64) or not with_md5)
     pieces = _unpacked(call) if structured else call.request.chunks()
-    with disk_errors(call.store.where(call.container, call.path)):
+    try:
         if length <= _IN_LOOP_BYTES:
             _write(staged, digests, [piece async for piece in pieces])
         else:
             await _stream(pieces, staged, digests)
+    except OSError as problem:
+        raise storage_error(problem, call.store.where(call.container, call.path)) from problem
     if staged.size != length:
         raise StorageError("The body has another size than its headers say.", code="InvalidInput")
     return digests.checked(wanted, crc64, structured=structured)

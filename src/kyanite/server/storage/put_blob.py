@@ -11,7 +11,7 @@ from kyanite.server.http import Response
 from kyanite.server.storage.body import content_length, receive
 from kyanite.server.storage.call import Call, changed
 from kyanite.server.storage.checksums import NO_CHECKSUM, Checksum
-from kyanite.server.storage.headers import read_conditions, read_metadata, read_properties
+from kyanite.server.storage.headers import http_time, quoted, read_conditions, read_metadata, read_properties
 from kyanite.server.storage.tags import read_tags_header
 from kyanite.storage import blocks
 from kyanite.storage.properties import APPEND_BLOB, BLOCK_BLOB, Blob, Properties
@@ -47,9 +47,13 @@ async def run(call: Call) -> Response:
 
 def answer(blob: Blob, checksum: Checksum = NO_CHECKSUM) -> Response:
     """201 with the new version."""
-    response = changed(blob.etag, blob.modified, 201, x_ms_request_server_encrypted="true")
-    response.headers |= checksum.headers()
-    return response
+    headers = {
+        "etag": quoted(blob.etag),
+        "last-modified": http_time(blob.modified_ns),
+        "x-ms-request-server-encrypted": "true",
+        **checksum.headers(),
+    }
+    return Response(201, headers)
 
 
 def new_properties(call: Call, *, plain: bool = False, kind: str | None = None) -> Properties:
