@@ -11,6 +11,7 @@ import click
 from kyanite.cli.batch_target import cell, chosen_account, show_list, show_one, told
 from kyanite.cli.command import group, json_option
 from kyanite.cli.session import Session, pass_session, visible
+from kyanite.errors import UserError
 
 if TYPE_CHECKING:
     from kyanite.batch.model import Account
@@ -143,8 +144,8 @@ def connect(session: Session, name: str, container: str | None) -> None:
         key = str(click.prompt("Key", hide_input=True)) if typed else sys.stdin.read().strip()
         if not key and container is None:
             raise click.UsageError("Give the account's key on standard input.")
-        if key:
-            workspace.vault.put(key_name(name), key)
-    if container is not None:
-        workspace.vault.put(container_name(name), container)
+        if key and not workspace.vault.put(key_name(name), key):
+            raise UserError(f"What was given is too short for the key of the account {name}.")
+    if container is not None and not workspace.vault.put(container_name(name), container):
+        raise UserError(f"What was given is too short for the address of the container of {name}.")
     told(session, {"name": name}, f"connected {visible(name)}")

@@ -10,6 +10,7 @@ import click
 from kyanite.cli.command import command, json_option
 from kyanite.cli.factories import chosen_factory, factory_option
 from kyanite.cli.parameters import gather, parameter_option, parameters_option
+from kyanite.cli.problems import show_problems
 from kyanite.cli.progress import shown
 from kyanite.cli.report import run_document, show_run
 from kyanite.cli.session import Session, pass_session, visible
@@ -47,11 +48,13 @@ def run(
     quiet: bool,
 ) -> int:
     """Run PIPELINE until it ends; the exit code is 0 only when it Succeeded."""
+    from kyanite.runtime.secret_values import short_parameters
     from kyanite.runtime.start import start_run
 
     definitions = chosen_factory(session, factory)
     found = definitions.pipelines[pipeline]
     parameters = gather(assignments, parameters_file, declared_types(found))
+    show_problems(session, short_parameters(found, parameters), err=True)
     run_id = start_run(session.workspace(), definitions, found.name, parameters)
     if not session.as_json:
         session.echo(f"run {run_id} of {visible(found.name)} in {visible(definitions.name)}")

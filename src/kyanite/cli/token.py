@@ -47,15 +47,14 @@ def token(session: Session, name: str, role: str, duration: str, client: bool) -
 
     from kyanite.runtime.clock import utc_now
     from kyanite.server.principals import client_secret
-    from kyanite.server.tokens import TENANT_ID, Identity, issue_token
+    from kyanite.server.tokens import EVERY_SERVICE, TENANT_ID, Identity, issue_token
 
     vault = session.workspace().vault
     if client:
         found = {"tenant": TENANT_ID, "clientId": name, "clientSecret": client_secret(vault, name, role)}
     else:
         identity = Identity(name, "user", frozenset({role}))
-        audience = "https://management.azure.com"
-        made = issue_token(vault, identity, audience=audience, seconds=_seconds(duration), now=utc_now())
+        made = issue_token(vault, identity, audience=EVERY_SERVICE, seconds=_seconds(duration), now=utc_now())
         found = {"token": made}
     # these secrets are what the command is for; everything else we print is masked
     if session.as_json:

@@ -16,6 +16,7 @@ from kyanite.engine.triggers import TRIGGERS
 from kyanite.engine.triggers.check import check_triggers
 from kyanite.errors import DefinitionError
 from kyanite.movement.formats import FORMATS
+from kyanite.runtime.secret_values import short_secrets
 
 Json = Any
 
@@ -32,7 +33,7 @@ def supported_kinds() -> Supported:
 
 def check_factory(factory: Factory) -> list[Problem]:
     """Every problem of a factory, errors and warnings; nothing is executed."""
-    return [*check(factory, supported=supported_kinds()), *check_triggers(factory)]
+    return [*check(factory, supported=supported_kinds()), *check_triggers(factory), *short_secrets(factory)]
 
 
 def refuse_broken(factory: Factory, pipeline: Pipeline) -> None:

@@ -21,7 +21,7 @@ from kyanite.engine.events import utc_text
 from kyanite.errors import ConflictError, NotFoundError
 from kyanite.runtime.clock import utc_now
 from kyanite.runtime.factory_folder import factories_to_itself, read_factory, write_changes
-from kyanite.runtime.secret_values import document_secrets
+from kyanite.runtime.secret_values import factory_secrets
 from kyanite.runtime.workspace import Workspace
 
 Json = Any
@@ -97,7 +97,7 @@ class FactoryShelf:
                 return before
             known = set(map(id, before.factory.resources))
             changed = Factory(after.name, tuple(each for each in after.resources if id(each) not in known))
-            self._workspace.vault.register(document_secrets(changed))
+            self._workspace.vault.register(factory_secrets(changed))
             written = write_changes(before.folder, self._workspace.vault, before.factory, after)
             return self._adopted(before, after, written) or self._look(name, sure=True)
 

@@ -14,7 +14,7 @@ from kyanite.definitions.model import Pipeline
 from kyanite.engine.parameters import resolve_parameters
 from kyanite.runtime.check import refuse_broken
 from kyanite.runtime.factory_shelf import LiveFactory
-from kyanite.runtime.secret_values import document_secrets, parameter_secrets
+from kyanite.runtime.secret_values import factory_secrets, parameter_secrets
 from kyanite.runtime.start import create_run
 from kyanite.runtime.workspace import Workspace
 
@@ -77,7 +77,7 @@ def _snapshot(workspace: Workspace, live: LiveFactory) -> str:
     known: tuple[str, float] | None = live.remembered.get("snapshot")
     if known is not None and time.monotonic() - known[1] < _SNAPSHOT_SECONDS:
         return known[0]
-    workspace.vault.register(document_secrets(live.factory))
+    workspace.vault.register(factory_secrets(live.factory))
     digest = workspace.store.put_snapshot(to_snapshot(live.factory))
     live.remembered["snapshot"] = (digest, time.monotonic())
     return digest

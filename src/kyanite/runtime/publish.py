@@ -15,7 +15,7 @@ from kyanite.definitions.problem import raise_errors
 from kyanite.definitions.save import folder_files
 from kyanite.errors import KyaniteError, NotFoundError
 from kyanite.runtime.factory_folder import in_order_of, read_factory
-from kyanite.runtime.secret_values import document_secrets
+from kyanite.runtime.secret_values import factory_secrets
 from kyanite.runtime.triggers import CHANGED, runtime_state, start_trigger, stop_trigger
 from kyanite.runtime.triggers_store import STARTED
 from kyanite.runtime.workspace import Workspace
@@ -60,7 +60,7 @@ def published_factory(workspace: Workspace, name: str) -> Factory:
 
 def differences(workspace: Workspace, copy: Factory, published: Factory) -> list[Difference]:
     """What publishing the working copy would change, by file."""
-    workspace.vault.register(document_secrets(copy))
+    workspace.vault.register(factory_secrets(copy))
     new, old = _documents(copy), _documents(published)
     found = []
     for key in sorted({*new, *old}):

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kyanite.definitions.model import Factory, Pipeline
+from kyanite.definitions.model import Factory, Pipeline, Resource
+from kyanite.definitions.problem import Problem, warning
+from kyanite.limits import SECRET_MINIMUM_CHARACTERS
 
 Json = Any
 
@@ -17,28 +19,53 @@ _SECRET_MEMBERS = frozenset(
 )
 
 
-def factory_secrets(factory: Factory) -> dict[str, str]:
-    """Every secret value written in a factory, by a name that says where it stands."""
-    found: dict[str, str] = {}
+def factory_secrets(factory: Factory, *, unlike: Factory | None = None) -> dict[str, str]:
+    """Every secret written in a factory, by a name that says where it stands; those of `unlike` left out."""
+    known = {} if unlike is None else factory_secrets(unlike)
+    found = {
+        f"factory/{factory.name}/{resource.kind}/{resource.name}{path}": value
+        for resource, path, value in _written(factory)
+    }
+    return {name: value for name, value in found.items() if known.get(name) != value}
+
+
+def short_secrets(factory: Factory) -> list[Problem]:
+    """A warning for each secret of a factory that the vault takes for ordinary text."""
+    return [_short(resource, path) for resource, path, value in _written(factory) if _is_short(value)]
+
+
+def short_parameters(pipeline: Pipeline, parameters: Mapping[str, Json]) -> list[Problem]:
+    """The same for the values of a run's SecureString parameters."""
+    declared = pipeline.parameters
+    secure = [name for name in parameters if name in declared and declared[name].secure]
+    return [_short(pipeline, f"/parameters/{name}") for name in secure if _is_short(parameters[name])]
+
+
+def _is_short(value: Json) -> bool:
+    return isinstance(value, str) and 0 < len(value) < SECRET_MINIMUM_CHARACTERS
+
+
+def _short(resource: Resource, path: str) -> Problem:
+    return warning(
+        "ShortSecret",
+        resource.place,
+        "properties" + path.replace("/", "."),
+        f"A secret of fewer than {SECRET_MINIMUM_CHARACTERS} characters is not kept out of files and logs.",
+        "Use a longer one.",
+    )
+
+
+def _written(factory: Factory) -> Iterator[tuple[Resource, str, str]]:
+    """(resource, path in its properties, value): SecureStrings, credentials, defaults of SecureString parameters."""
     for resource in factory.resources:
-        base = f"factory/{factory.name}/{resource.kind}/{resource.name}"
         for path, value in secure_strings(resource.properties):
-            found[f"{base}{path}"] = value
+            yield resource, path, value
         if resource.kind == "linkedService":
-            for path, value in _credentials(resource.type_properties):
-                found[f"{base}{path}"] = value
-    return found
-
-
-def document_secrets(factory: Factory, *, unlike: Factory | None = None) -> dict[str, str]:
-    """The secrets of a factory, declared defaults of SecureString parameters included; those of `unlike` left out."""
-    known = {} if unlike is None else document_secrets(unlike)
-    found = factory_secrets(factory)
-    for resource in factory.resources:
+            for path, value in _credentials(resource.type_properties, "/typeProperties"):
+                yield resource, path, value
         for name, parameter in resource.parameters.items():
             if parameter.secure and isinstance(parameter.default, str):
-                found[f"factory/{factory.name}/{resource.kind}/{resource.name}/parameters/{name}"] = parameter.default
-    return {name: value for name, value in found.items() if known.get(name) != value}
+                yield resource, f"/parameters/{name}", parameter.default
 
 
 def parameter_secrets(pipeline: Pipeline, parameters: Mapping[str, Json]) -> dict[str, str]:

@@ -11,10 +11,12 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from kyanite.definitions.arm_environment import NO_ID
@@ -28,6 +30,13 @@ ROLES = ("reader", "operator", "author", "admin")  # each may do what those befo
 ADMIN_SECRET = "server/admin"  # noqa: S105 - the name under which the vault has it
 TENANT_ID = NO_ID
 ISSUER = f"https://login.microsoftonline.com/{TENANT_ID}/v2.0"
+EVERY_SERVICE = "kyanite"  # the audience of a token that all services take
+# service -> the hosts that clients name in `scope` or `resource` when they ask for a token for it; those below them too
+AUDIENCES = {
+    "batch": ("batch.core.windows.net",),
+    "management": ("management.azure.com", "management.core.windows.net"),
+    "storage": ("storage.azure.com", "blob.core.windows.net", "dfs.core.windows.net"),
+}
 _SIGNING_SECRET = "server/signing"  # noqa: S105 - the name under which the vault has it
 _TOKEN_CHARACTERS = 8 * 1024
 _HEADER = {"typ": "JWT", "alg": "HS256"}
@@ -74,7 +83,7 @@ def signing_key(vault: Vault) -> bytes:
 
 
 def issue_token(vault: Vault, identity: Identity, *, audience: str, seconds: int, now: datetime) -> str:
-    """A signed token for an audience such as `https://management.azure.com`, valid for so many seconds."""
+    """A signed token, valid for so many seconds, for an audience: `https://management.azure.com`, EVERY_SERVICE."""
     at = int(now.timestamp())
     claims = {
         "aud": audience,
@@ -95,8 +104,10 @@ def issue_token(vault: Vault, identity: Identity, *, audience: str, seconds: int
     return f"{text}.{_base64(_signature(vault, text))}"
 
 
-def verify_token(vault: Vault, token: str, *, now: datetime) -> Identity:
-    """Whose token this is; AuthenticationError unless it was made here, is unchanged and still valid."""
+def verify_token(
+    vault: Vault, token: str, *, now: datetime, check_audience: Callable[[str], None] = lambda audience: None
+) -> Identity:
+    """Whose token this is; AuthenticationError unless it was made here, is unchanged, still valid and for us."""
     if len(token) > _TOKEN_CHARACTERS or not token.isascii():
         raise _bad("The access token is malformed.")
     if hmac.compare_digest(token.encode(), admin_key(vault).encode()):
@@ -107,15 +118,43 @@ def verify_token(vault: Vault, token: str, *, now: datetime) -> Identity:
         raise _bad("The access token was not issued by this workspace.")
     if _json(header).get("alg") != _HEADER["alg"]:
         raise _bad("The access token is signed in another way than ours are.")
-    return _identity(_json(claims), now.timestamp())
+    document = _json(claims)
+    identity = _identity(document, now.timestamp())
+    check_audience(document["aud"])
+    return identity
 
 
 def bearer(request: Request, vault: Vault, now: datetime) -> Identity | None:
-    """Whose Bearer token the request carries; None when it has none, AuthenticationError for a bad one."""
+    """Whose Bearer token the request carries; None when it has none, AuthenticationError for a bad one or one that was
+    asked for another service.
+    """
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() != "bearer":
         return None
-    return verify_token(vault, token.strip(), now=now)
+    return verify_token(
+        vault, token.strip(), now=now, check_audience=partial(_check_audience, request.service, request.host)
+    )
+
+
+def _check_audience(service: str, own_host: str, audience: str) -> None:
+    """Clients that are given an address instead of a cloud ask for a token for the host they were given."""
+    known = AUDIENCES.get(service)
+    if known is None or audience == EVERY_SERVICE:
+        return
+    host = _host(audience)
+    if host != own_host and not any(host == each or host.endswith(f".{each}") for each in known):
+        raise _bad(
+            f"The access token was obtained for the audience '{audience[:200]}', which is not {service}'s.",
+            code="InvalidAuthenticationTokenAudience",
+            cure=f"Ask for one with the scope https://{known[0]}/.default.",
+        )
+
+
+def _host(audience: str) -> str:
+    try:
+        return urlsplit(audience).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _identity(claims: Mapping[str, Any], now: float) -> Identity:
@@ -151,5 +190,5 @@ def _json(text: str) -> dict[str, Any]:
     return document
 
 
-def _bad(message: str, code: str | None = None) -> AuthenticationError:
-    return AuthenticationError(message, code=code, cure="Ask this workspace for a new one.")
+def _bad(message: str, code: str | None = None, cure: str = "Ask this workspace for a new one.") -> AuthenticationError:
+    return AuthenticationError(message, code=code, cure=cure)

@@ -153,6 +153,24 @@ def test_validate_of_a_good_folder_and_strict(kyanite: Run, factory: GitFactory)
     assert kyanite("validate", factory.folder, "--strict").code == 1
 
 
+def test_secrets_too_short_to_be_masked_are_named_and_not_shown(kyanite: Run, factory: GitFactory, home: Path) -> None:
+    secure = {"password": {"type": "SecureString"}, "other": {"type": "SecureString", "defaultValue": "qx7w"}}
+    long = {"type": "SecureString", "defaultValue": "long enough"}
+    factory.pipeline("P", wait("A", 1), parameters=secure | {"long": long})
+    factory.storage(key="zq0")
+    for line in (("validate", factory.folder), ("deploy", factory.folder, "--factory-name", "f")):
+        result = kyanite(*line)
+        told = result.out + result.err
+        assert result.code == 0
+        assert told.count("fewer than 6 characters") == 2, told
+        assert "properties.parameters.other" in told and "typeProperties.connectionString" in told
+        assert "qx7w" not in told and "zq0" not in told
+    assert "long enough" not in (home / "factories" / "f" / "pipeline" / "P.json").read_text()
+    result = kyanite("run", "P", "-p", "password=zq1")
+    assert result.code == 0 and "properties.parameters.password" in result.err
+    assert "zq1" not in result.out + result.err
+
+
 def test_validate_of_the_example_in_all_its_shapes(kyanite: Run, repository: Path) -> None:
     example = repository / "examples" / "airline"
     assert kyanite("validate", example / "template.json").code == 0

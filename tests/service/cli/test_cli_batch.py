@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -328,3 +329,14 @@ def test_resize_adds_a_node_and_takes_it_away(batch: Batch) -> None:
     assert (grown.code, grown.out) == (0, "pool pool: steady, nodes 2\n")
     shrunk = batch("pool", "resize", "pool", "--nodes", "1", "--option", "taskcompletion", "--wait")
     assert (shrunk.code, shrunk.out) == (0, "pool pool: steady, nodes 1\n")
+
+
+def test_the_key_of_an_account_elsewhere_is_kept_or_refused(
+    batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for typed, code in (("a2V5LW9mLWZhcg==", 0), ("a2V5", 1)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed + "\n"))
+        result = batch("account", "connect", "far", home=tmp_path / "home")
+        assert result.code == code
+        assert typed not in result.out + result.err
+    assert "too short for the key" in result.err

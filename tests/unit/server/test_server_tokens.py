@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,12 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kyanite.secrets import Vault
+from kyanite.server.http import Query, Request
 from kyanite.server.tokens import (
+    EVERY_SERVICE,
     OWNER,
     TENANT_ID,
     AuthenticationError,
     Identity,
     admin_key,
+    bearer,
     issue_token,
     verify_token,
 )
@@ -98,3 +102,41 @@ def test_roles_include_those_before_them() -> None:
     assert not TASK.may("author")
     assert OWNER.may("admin")
     assert not Identity("nobody", "anonymous", frozenset()).may("reader")
+
+
+AUDIENCES = {
+    "batch": ["https://batch.core.windows.net/", "https://batch.core.windows.net//"],
+    "management": ["https://management.azure.com", "https://management.core.windows.net/"],
+    "storage": [
+        "https://storage.azure.com",
+        "https://acct.blob.core.windows.net",
+        "https://ACCT.dfs.core.windows.net/",
+    ],
+}
+ANY = [EVERY_SERVICE, "https://localhost:8443"]  # clients that know an address only ask for a token for that
+NOBODYS = ["", "https://graph.microsoft.com", "https://storage.azure.com.example.com", "https://[", "kyanite2"]
+
+
+def asker(vault: Vault, service: str, audience: str) -> Identity | None:
+    token = issue_token(vault, TASK, audience=audience, seconds=60, now=NOW)
+    headers = {"authorization": f"Bearer {token}"}
+    request = Request("GET", "https", "localhost", 8443, "/", Query(""), headers, "127.0.0.1", service=service)
+    return bearer(request, vault, NOW)
+
+
+@pytest.mark.parametrize("service", AUDIENCES)
+def test_a_token_is_for_the_service_it_was_asked_for(service: str) -> None:
+    vault = Vault()
+    for audience in AUDIENCES[service] + ANY:
+        assert asker(vault, service, audience) == TASK
+    others = [audience for other, known in AUDIENCES.items() if other != service for audience in known]
+    for audience in others + NOBODYS:
+        with pytest.raises(AuthenticationError, match=f"'{re.escape(audience)}', which is not {service}'s") as caught:
+            asker(vault, service, audience)
+        assert (caught.value.error_code, caught.value.status) == ("InvalidAuthenticationTokenAudience", 401)
+        assert "/.default" in str(caught.value)
+
+
+def test_metrics_are_shown_to_a_token_of_any_service() -> None:
+    for known in AUDIENCES.values():
+        assert asker(Vault(), "status", known[0]) == TASK
