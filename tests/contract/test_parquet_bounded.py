@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import subprocess
 import sys
 
@@ -79,4 +80,15 @@ def test_row_groups_of_128_mb(tmp_path):
     assert outcome["rows"] == 24_000_000
     assert outcome["parts"] == 8
     assert outcome["spread"] <= 1.005
+    assert outcome["peak"] < 150
+
+
+def test_thousands_of_row_groups_encoded_anew(tmp_path):
+    path = tmp_path / "dictionaries.parquet"
+    rng = random.Random(4)
+    columns = {f"c{n}": pa.array([rng.randrange(6000) for _ in range(200_000)]) for n in range(12)}
+    pq.write_table(pa.table(columns), path)
+    outcome = split_alone(path, tmp_path / "parts", 0.003)
+    assert outcome["rows"] == 200_000
+    assert outcome["parts"] > 1000
     assert outcome["peak"] < 150

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from kyanite.errors import DataError, UnsupportedError
 from kyanite.parquet.footer import Footer, RowGroup, footer_of, renamed, stored_path
 from kyanite.parquet.model import Cancelled, MergeResult, Progress, Sink, Source, check_cancelled
+from kyanite.parquet.row_groups import RowGroups
 from kyanite.parquet.schema import column_name
 from kyanite.parquet.thrift import number_of, structs_of
+from kyanite.parquet.write import FileWriter, RangeCopier
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +27,8 @@ ROW_GROUP_BYTES = 64 * 1024 * 1024
 ROW_GROUP_ROWS = 1024 * 1024
 GROUPS_PER_PART = 4  # about: each slice repeats the dictionaries of its row group, so these are to be small
 REWRITTEN_BYTES = 16 * 1024 * 1024  # decoded, of a row group that is encoded anew to be cut
+PIECE_CHUNKS = 4096  # column chunks that pyarrow's writer describes before it is closed: it keeps a kilobyte for each
+PIECE_BYTES = 8 * 1024 * 1024
 READ_BYTES = 256 * 1024  # at once, of each column: without it pyarrow reads whole column chunks
 INT32, INT64, INT96 = 1, 2, 3
 CODECS = {0: "NONE", 1: "SNAPPY", 2: "GZIP", 4: "BROTLI", 5: "LZ4", 6: "ZSTD", 7: "LZ4"}
@@ -133,7 +138,10 @@ class TableWriter:
     """Gathers batches into row groups of a bounded size."""
 
     def __init__(
-        self, writer: pq.ParquetWriter, group_rows: int = ROW_GROUP_ROWS, group_bytes: int = ROW_GROUP_BYTES
+        self,
+        writer: pq.ParquetWriter | _PieceWriter,
+        group_rows: int = ROW_GROUP_ROWS,
+        group_bytes: int = ROW_GROUP_BYTES,
     ) -> None:
         self._writer = writer
         self._group_rows = group_rows
@@ -237,13 +245,59 @@ def mapped(batch: pa.RecordBatch, target: pa.Schema, name: str) -> pa.RecordBatc
     return pa.RecordBatch.from_arrays(columns, schema=target)
 
 
+class _PieceWriter:
+    """Writes a parquet file as pieces of some row groups each, so that pyarrow never describes very many of them."""
+
+    def __init__(self, out: BinaryIO, schema: pa.Schema, options: dict[str, Any], stack: ExitStack) -> None:
+        self._out = out
+        self._schema = schema
+        self._options = options
+        self._stack = stack
+        self._file: FileWriter | None = None
+        self._data = io.BytesIO()
+        self._piece: pq.ParquetWriter | None = None
+        self._chunks = 0
+
+    def write_table(self, table: pa.Table, row_group_size: int) -> None:
+        """Append the table as one row group."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._piece is None:
+            self._data = io.BytesIO()
+            sink = pa.PythonFile(_CountedSink(self._data), mode="w")
+            self._piece = pq.ParquetWriter(sink, self._schema, **self._options)
+            self._chunks = 0
+        self._piece.write_table(table, row_group_size=row_group_size)
+        self._chunks += table.num_columns
+        if self._chunks >= PIECE_CHUNKS or self._data.tell() >= PIECE_BYTES:
+            self._append()
+
+    def _append(self) -> None:
+        """The piece's row groups become some of the file."""
+        if self._piece is None:
+            return
+        self._piece.close()
+        self._piece = None
+        footer = footer_of(self._data, len(self._data.getbuffer()), "row groups encoded anew")
+        if self._file is None:
+            self._file = self._stack.enter_context(FileWriter(self._out, footer, RangeCopier(lambda size: None)))
+        for index in range(len(footer.row_groups)):
+            self._file.add_row_group(self._data, footer, index)
+
+    def finish(self) -> None:
+        """Append the last piece, and the footer."""
+        self._append()
+        if self._file is not None:
+            self._file.finish()
+
+
 def rewrite_row_group(file: BinaryIO, footer: Footer, index: int, out: BinaryIO, dictionary_limit: float) -> Footer:
     """Row group `index` as a file of its own, its pages cuttable, its dictionaries small against `dictionary_limit`.
 
     The columns are stored as in the source (`UnsupportedError` when pyarrow would store one otherwise), so that the new
     row groups can stand under the source's schema.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     group = footer.row_groups[index]
@@ -256,14 +310,15 @@ def rewrite_row_group(file: BinaryIO, footer: Footer, index: int, out: BinaryIO,
         group_rows = max(1, min(ROW_GROUP_ROWS, int(group.rows * part / GROUPS_PER_PART / max(1, group.size))))
     if any(leaf.max_repetition for leaf in footer.leaves):
         options["data_page_version"] = "2.0"
-    sink = _CountedSink(out)
     with decoding(footer.name):
         schema = pq.ParquetFile(file).schema_arrow
-    with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, **options) as writer:
+    with ExitStack() as stack:
+        writer = _PieceWriter(out, schema, options, stack)
         table = TableWriter(writer, group_rows, REWRITTEN_BYTES)
         for batch in read_batches(file, footer, index):
             table.write(batch)
         table.flush()
+        writer.finish()
     out.flush()
     return rewritten_footer(Path(out.name), footer, index)
 
@@ -290,12 +345,15 @@ def rewritten_footer(path: Path, wanted: Footer, index: int) -> Footer:
             )
     if footer.rows != rows:
         raise DataError(f"{footer.rows} rows were read where the footer claims {rows}.", where=wanted.name)
-    return replace(footer, row_groups=tuple(_with_paths(group, wanted) for group in footer.row_groups))
+    paths = [stored_path(chunk) for chunk in wanted.row_groups[index].chunks]
+    groups = footer.row_groups
+    if paths == [stored_path(chunk) for chunk in groups[0].chunks]:
+        return footer
+    return replace(footer, row_groups=cast(RowGroups, groups).changed(lambda group: _with_paths(group, paths)))
 
 
-def _with_paths(group: RowGroup, wanted: Footer) -> RowGroup:
+def _with_paths(group: RowGroup, paths: Sequence[tuple[str, ...]]) -> RowGroup:
     chunks = (
-        replace(chunk, struct=renamed(chunk.struct, stored_path(old)))
-        for chunk, old in zip(group.chunks, wanted.row_groups[0].chunks, strict=True)
+        replace(chunk, struct=renamed(chunk.struct, path)) for chunk, path in zip(group.chunks, paths, strict=True)
     )
     return replace(group, chunks=tuple(chunks))

@@ -85,6 +85,13 @@ class RowGroups(Sequence["RowGroup"]):
         if len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
 
+    def changed(self, change: Callable[[RowGroup], RowGroup]) -> RowGroups:
+        """The same row groups, each one changed when it is asked for, with the same numbers of rows and bytes."""
+        groups = RowGroups(lambda struct: change(self._make(struct)), self._data)
+        groups._begins, groups.rows = self._begins, self.rows
+        groups.sizes, groups.index_sizes = self.sizes, self.index_sizes
+        return groups
+
     def find(self, index: int) -> tuple[bytes, Found] | None:
         """The footer and where the row group's description lies in it; None when it has to be decoded to be copied."""
         found = self.scanner.find(self._begins[index]) if self.scanner else None
