@@ -63,7 +63,7 @@ def test_a_full_disk_leaves_the_old_version_and_no_junk(store, monkeypatch):
         put(store, "a", b"new")
     monkeypatch.undo()
     assert read(store, "a") == b"old" and store.require("box", "a") == before
-    monkeypatch.setattr("kyanite.storage.record_store.RecordStore.put", full)
+    monkeypatch.setattr("kyanite.storage.record_store.RecordStore.add", full)
     assert code_of(lambda: put(store, "a", b"new")) == "DiskFull"
     monkeypatch.undo()
     assert read(store, "a") == b"old" and leavings(store) == [] and len(records(store)) == 1

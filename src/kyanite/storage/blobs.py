@@ -208,7 +208,7 @@ class BlobStore:
                 moment = max(time.time_ns(), blob.modified_ns + 1)
                 blocks = records.get_blocks(key_of(status))
                 key = f"{moment:x}-{blob.size:x}"
-                records.put(key, new)
+                records.add(key, new)
                 if blocks:
                     records.put_blocks(key, blocks)
                 os.utime(name, ns=(moment, moment), dir_fd=folder, follow_symlinks=False)

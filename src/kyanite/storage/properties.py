@@ -137,8 +137,13 @@ class Records:
         return found
 
     def put(self, key: str, properties: Properties) -> None:
-        """Write the record of a version that is not visible yet, or replace one at once."""
+        """Write a record, or replace one at once."""
         record_store(self._account).put(self._container, key, _text(_document(properties)))
+        self._remember((self._account, self._container, key), properties)
+
+    def add(self, key: str, properties: Properties) -> None:
+        """Write the record of a version that is not visible yet, and never was."""
+        record_store(self._account).add(self._container, key, _text(_document(properties)))
         self._remember((self._account, self._container, key), properties)
 
     def put_folder(self, status: os.stat_result, name: str, properties: Properties) -> None:

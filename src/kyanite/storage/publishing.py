@@ -69,7 +69,7 @@ def _publish(
         key = key_of(status)
         if properties is not None:
             properties = properties.created(status.st_mtime_ns)
-            records.put(key, properties)
+            records.add(key, properties)
         if blocks:
             records.put_blocks(key, blocks)
         stored = found[0] if found else store.free(folder, parts[-1])

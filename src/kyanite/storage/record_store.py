@@ -1,14 +1,21 @@
-"""One small SQLite database for each account, `<account>/.properties/records.db`: texts by container and key."""
+"""One small SQLite database for each account, `<account>/.properties/records.db`: texts by container and key.
+
+New texts come by way of a journal of the process, many at once.
+"""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from kyanite.storage.record_journal import Journal, Row
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS record (container TEXT, key TEXT, body TEXT, at INTEGER, PRIMARY KEY (container, key))"
@@ -17,6 +24,8 @@ _SCHEMA = (
 _WAIT_SECONDS = 30
 _EVER = 2**63 - 1
 _DROPPED_AT_ONCE = 64
+_MOVED_AT_ONCE = 256
+_REPLACE = "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)"
 
 
 class RecordStore:
@@ -37,49 +46,99 @@ class RecordStore:
         self.inode = os.stat(file).st_ino
         self._lock = threading.Lock()
         self._dropped: dict[tuple[str, str], None] = {}  # what the file still has
+        self._fresh: dict[tuple[str, str], Row] = {}  # what the file does not have yet, but the journal
+        self._journal = Journal(os.path.dirname(file))
+        with _failures():
+            self._take_over()
 
     def get(self, container: str, key: str) -> str | None:
         """The text of a key, or None."""
+        place = (container, key)
         with self._lock, _failures():
-            if (container, key) in self._dropped:
+            if place in self._dropped:
                 return None
-            query = "SELECT body FROM record WHERE container = ? AND key = ?"
-            row = self._connection.execute(query, (container, key)).fetchone()
+            if place in self._fresh:
+                return self._fresh[place][2]
+            found = self._select(place)
+            return self._elsewhere(place) if found is None else found
+
+    def _select(self, place: tuple[str, str]) -> str | None:
+        query = "SELECT body FROM record WHERE container = ? AND key = ?"
+        row = self._connection.execute(query, place).fetchone()
         return row[0] if row else None
+
+    def _elsewhere(self, place: tuple[str, str]) -> str | None:
+        others = list(self._journal.others())
+        for rows in others:
+            if place in rows:
+                return rows[place][2]
+        return self._select(place) if others else None  # it may have been moved between the two looks
+
+    def add(self, container: str, key: str, body: str) -> None:
+        """Write the text of a key that was never there before: for less than `put`, since many rows move together."""
+        place = (container, key)
+        row = (container, key, body, time.time_ns())
+        with self._lock:
+            self._journal.append(row)
+            self._dropped.pop(place, None)
+            self._fresh[place] = row
+            if len(self._fresh) >= _MOVED_AT_ONCE:
+                with _failures():
+                    self._write_fresh()
 
     def put(self, container: str, key: str, body: str) -> None:
         """Write the text of a key."""
         with self._lock, _failures():
             self._dropped.pop((container, key), None)
-            row = (container, key, body, time.time_ns())
-            self._connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", row)
+            self._fresh.pop((container, key), None)
+            self._connection.execute(_REPLACE, (container, key, body, time.time_ns()))
 
     def drop(self, container: str, *keys: str) -> None:
         """Forget keys; those that are not there are fine. The file follows later: many at once cost what one does."""
         with self._lock, _failures():
-            self._dropped.update(((container, key), None) for key in keys)
+            for key in keys:
+                self._fresh.pop((container, key), None)
+                self._dropped[container, key] = None
             if len(self._dropped) >= _DROPPED_AT_ONCE:
                 self._write_dropped()
 
     def _write_dropped(self) -> None:
+        self._together("DELETE FROM record WHERE container = ? AND key = ?", self._dropped)
+        self._dropped.clear()
+
+    def _write_fresh(self) -> None:
+        if self._fresh:
+            self._together(_REPLACE, self._fresh.values())
+            self._fresh.clear()
+            self._journal.clear()
+
+    def _take_over(self) -> None:
+        """Move what killed processes left in their journals; what the file has by now is newer."""
+        for file, rows in self._journal.left():
+            self._together("INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?)", rows)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(file)
+
+    def _together(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            self._connection.executemany("DELETE FROM record WHERE container = ? AND key = ?", self._dropped)
+            self._connection.executemany(statement, rows)
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        self._dropped.clear()
 
     def drop_container(self, container: str) -> None:
         """Forget all keys of a container."""
         with self._lock, _failures():
+            self._write_fresh()
             self._connection.execute("DELETE FROM record WHERE container = ?", (container,))
 
     def keys(self, container: str, before_ns: int = _EVER, *, after: str = "", most: int = -1) -> list[str]:
         """The keys of a container that were written before a time, sorted; `most` of them, behind `after`."""
         with self._lock, _failures():
+            self._write_fresh()
             if self._dropped:
                 self._write_dropped()
             query = "SELECT key FROM record WHERE container = ? AND at < ? AND key > ? ORDER BY key LIMIT ?"
@@ -88,14 +147,19 @@ class RecordStore:
     def bodies(self, container: str, part: str) -> list[str]:
         """The texts of a container that have this part."""
         with self._lock, _failures():
+            self._write_fresh()
             if self._dropped:
                 self._write_dropped()
+            others = [row for rows in self._journal.others() for row in rows.values()]
             query = "SELECT body FROM record WHERE container = ? AND instr(body, ?)"
-            return [row[0] for row in self._connection.execute(query, (container, part))]
+            found = [row[0] for row in self._connection.execute(query, (container, part))]
+        return found + [row[2] for row in others if row[0] == container and part in row[2]]
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file, and have all in it."""
+        with self._lock, contextlib.closing(self._connection), _failures():
+            self._write_fresh()
+            self._journal.close()
 
 
 _OPEN: dict[tuple[int, str], RecordStore] = {}
@@ -126,9 +190,19 @@ def _opened(account: str) -> RecordStore:
         if old is not None and _inode(file) == old.inode:
             return old  # another thread was first, and is at work with it
         if old is not None:
-            old.close()
+            with contextlib.suppress(OSError):  # its folder is no more
+                old.close()
         _OPEN[key] = opened = RecordStore(file)
     return opened
+
+
+@atexit.register
+def _close_all() -> None:
+    """What a process leaves behind needs no other one to put it in order, unless it was killed."""
+    for (pid, _), store in list(_OPEN.items()):
+        if pid == os.getpid():
+            with contextlib.suppress(OSError, sqlite3.Error):
+                store.close()
 
 
 def _inode(file: str) -> int | None:

@@ -62,7 +62,8 @@ def _owner(pid: int) -> str:
     return f"{_machine()}-{pid}-{process_start(pid)}"
 
 
-def _is_stale(name: str, modified: float) -> bool:
+def is_stale(name: str, modified: float) -> bool:
+    """Whether the process that owns a name is no more; one of another machine counts as such after some days."""
     machine, *rest = name.split("-")
     if machine != _machine() or len(rest) != 3 or not rest[0].isdigit():
         return time.time() - modified > STAGING_DAYS * 24 * 3600
@@ -81,7 +82,7 @@ def sweep(folder_fd: int, prefix: str = "", suffix: str = "") -> int:
         bare = name[len(prefix) : len(name) - len(suffix)]
         try:
             status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
-            if _is_stale(bare, status.st_mtime):
+            if is_stale(bare, status.st_mtime):
                 remove(name, folder_fd)
                 removed += 1
         except FileNotFoundError:
