@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
+from kyanite.errors import BatchError, StateError
 from kyanite.runtime.workspace import open_workspace
+from kyanite.server.management.resources import deployments
 from management_kit import SCOPE, Front
 
 DEPLOYMENT = f"{SCOPE}/providers/Microsoft.Resources/deployments/first"
@@ -153,9 +156,6 @@ def test_what_cannot_be_deployed_is_refused_before_anything_is_made(front, given
 
 
 def test_a_deployment_that_fails_says_why(front, monkeypatch):
-    import kyanite.server.management.resources.deployments as deployments
-    from kyanite.errors import BatchError
-
     def fail(*arguments, **named):
         raise BatchError(f"The start task failed with {SECRET}.", code="StartTaskFailed")
 
@@ -177,6 +177,37 @@ def test_a_deployment_whose_server_ended_is_told_so(front):
         assert finished(other)["properties"]["error"]["code"] == "DeploymentInterrupted"
     finally:
         other.close()
+
+
+def test_a_deployment_is_carried_out_once_and_not_kept_in_memory(front, monkeypatch):
+    kept, begun, may_end = deployments.Running(), threading.Event(), threading.Event()
+    whole = deployments.deploy
+
+    def slow(*arguments, **named):
+        begun.set()
+        may_end.wait(10)
+        return whole(*arguments, **named)
+
+    monkeypatch.setattr(deployments, "running", lambda context: kept)
+    monkeypatch.setattr(deployments, "deploy", slow)
+    monkeypatch.setattr(deployments, "_QUICK_SECONDS", 0.0)
+    assert front.call("PUT", DEPLOYMENT, body()).status == 201
+    assert begun.wait(10)
+    assert front.call("PUT", DEPLOYMENT, body()).code == "DeploymentActive"
+    assert front.call("GET", DEPLOYMENT).json["properties"]["provisioningState"] == "Running"
+    may_end.set()
+    assert finished(front)["properties"]["provisioningState"] == "Succeeded"
+    assert kept.done == {}
+
+
+def test_a_deployment_that_could_not_be_kept_can_be_tried_again(front, monkeypatch):
+    def full(*arguments):
+        raise StateError("The disk is full: the state could not be written.", code="DiskFull")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deployments, "_store", full)
+        assert front.call("PUT", DEPLOYMENT, body()).status == 507
+    assert front.call("PUT", DEPLOYMENT, body()).status == 201
 
 
 def test_storage_accounts(front):
@@ -206,7 +237,8 @@ def test_storage_accounts(front):
     assert front.call("POST", check, {"name": "airdata"}).json["reason"] == "AlreadyExists"
     assert front.call("POST", check, {"name": "A"}).json["reason"] == "AccountNameInvalid"
     assert front.call("POST", check, {"name": "other"}).json == {"nameAvailable": True}
-    assert front.call("DELETE", STORE).status == 200
+    assert front.call("DELETE", STORE.replace("airdata", "AirData")).status == 200
+    assert front.call("DELETE", STORE).status == 204
     again = front.workspace.accounts.create("airdata")
     assert not again.check_key(fresh[0]["value"])
 

@@ -34,7 +34,7 @@ _SQL = named_statements("kyanite.server.management.resources", "deployments.sql"
 
 @dataclass
 class Running:
-    """The deployments that this server carries out now: key -> set when done."""
+    """The deployments that this server carries out now: key -> set, and no longer here, when done."""
 
     done: dict[str, threading.Event] = field(default_factory=dict)
 
@@ -83,25 +83,26 @@ async def put(call: ArmCall) -> Response:
     await asyncio.to_thread(_understand, call, asked)
     key = _key(call)
     known = call.shared.get(running).done
-    if key in known and not known[key].is_set():
+    if key in known:
         raise ArmError(
             f"The deployment '{call.names['deployment']}' is still going on.", code="DeploymentActive", status=409
         )
-    before = await asyncio.to_thread(_row, call)
     done = known[key] = threading.Event()
     started = call.context.clock()
     correlation = str(uuid4())
     document = _document(call, asked, started, correlation)
-    await asyncio.to_thread(_store, call, document, [], RUNNING, started)
-    threading.Thread(
-        target=_carry_out, args=(call, asked, document, started, done), name="kyanite-deployment", daemon=True
-    ).start()
+    try:
+        before = await asyncio.to_thread(_row, call)
+        await asyncio.to_thread(_store, call, document, [], RUNNING, started)
+        threading.Thread(
+            target=_carry_out, args=(call, asked, document, started, done), name="kyanite-deployment", daemon=True
+        ).start()
+    except BaseException:
+        del known[key]
+        raise
     await asyncio.to_thread(done.wait, _QUICK_SECONDS)
     row = await asyncio.to_thread(_row, call)
     current = row[0] if row else document
-    state = current["properties"]["provisioningState"]
-    if state == FAILED and done.is_set():
-        return Response.json(current, 200 if before else 201, _headers(call, correlation))
     return Response.json(current, 200 if before and done.is_set() else 201, _headers(call, correlation))
 
 
@@ -161,6 +162,7 @@ def _carry_out(
     try:
         _store(call, {**document, "properties": properties}, operations, state, started)
     finally:
+        del call.shared.get(running).done[_key(call)]
         done.set()
 
 
@@ -369,13 +371,13 @@ def _store(call: ArmCall, document: Mapping[str, Json], operations: list[Json], 
 
 def _row(call: ArmCall) -> tuple[dict[str, Json], list[Json], str] | None:
     workspace = call.context.workspace
+    goes_on = _key(call) in call.shared.get(running).done  # asked first: it ends after its row was written
     rows = workspace.database.query(_SQL["read"], {"key": _key(call)})
     if not rows:
         return None
     document = workspace.vault.mask_json(workspace.vault.open_json(rows[0]["document"]))
     state = rows[0]["state"]
-    done = call.shared.get(running).done.get(_key(call))
-    if state == RUNNING and done is None:  # the server that carried it out has gone
+    if state == RUNNING and not goes_on:  # the server that carried it out has gone
         state = FAILED
         document["properties"] |= {
             "provisioningState": FAILED,

@@ -87,11 +87,14 @@ def list_all(call: ArmCall) -> Response:
 def delete(call: ArmCall) -> Response:
     """Delete an account with all that is in it; 204 when there is none."""
     workspace = call.context.workspace
-    account = workspace.accounts.get(call.names["account"])
+    account = workspace.accounts.get(call.names["account"].lower())
     if account is None:
         return Response(204)
     aside = account.folder.with_name(f".deleted-{new_name()}")
-    account.folder.rename(aside)
+    try:
+        account.folder.rename(aside)
+    except FileNotFoundError:  # somebody else deletes it just now
+        return Response(204)
     shutil.rmtree(aside)
     for which in ("key1", "key2"):  # an account of that name that is made again has other keys
         workspace.vault.put(f"storage/{account.name}/{which}", _fresh_key())
