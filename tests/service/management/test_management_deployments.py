@@ -230,6 +230,9 @@ def test_storage_accounts(front):
     assert front.call("PUT", box, {}).status == 200
     assert front.call("GET", box).json["properties"]["metadata"] == {"a": "b"}
     assert front.call("PATCH", box, {"properties": {"metadata": {}}}).json["properties"]["metadata"] == {}
+    for metadata in ({"a": "x\r\nset-cookie: y"}, {"a": "\xe9"}, {"a b": "c"}, {"": "c"}, {"a\n": "c"}):
+        refused = front.call("PATCH", box, {"properties": {"metadata": metadata}})
+        assert (refused.status, refused.json["error"]["target"]) == (400, "metadata")
     assert front.call("DELETE", box).status == 200
     assert front.call("DELETE", box).status == 204
     assert front.call("GET", box).code == "ContainerNotFound"

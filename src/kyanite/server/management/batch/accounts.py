@@ -145,11 +145,12 @@ def _kept(call: ArmCall, before: Mapping[str, Any]) -> dict[str, Any]:
     document = {**before, "resourceGroup": call.resource_group}
     for name in ("tags", "identity"):
         if call.json.get(name) is not None:
-            document[name] = call.json[name]
-    properties = call.json.get("properties")
-    if properties is not None:
-        if not isinstance(properties, dict):
-            raise ArmError("properties is no object.", code="InvalidRequestContent", status=400, target="properties")
+            document[name] = call.part(name)
+    properties = call.part("properties")
+    storage = properties.get("autoStorage")
+    if storage is not None and not isinstance(storage, dict):
+        raise ArmError("autoStorage is no object.", code="InvalidRequestContent", status=400, target="autoStorage")
+    if properties:
         document["properties"] = {**(document.get("properties") or {}), **properties}
     return document
 

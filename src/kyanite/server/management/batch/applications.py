@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from datetime import timedelta
 from typing import Any
@@ -146,12 +147,14 @@ def _take_over(call: ArmCall, package: Package, account: str, application: str, 
         raise ArmError(
             "The package was not uploaded to its storageUrl.", code="ApplicationPackageBlobNotFound", status=409
         ) from error
+    if uploaded.seek(0, os.SEEK_END) > PACKAGE_BYTES:
+        uploaded.close()
+        raise ArmError("The package is too large.", code="InvalidPropertyValue", status=400, target="version")
+    uploaded.seek(0)
     beside = package.file.with_name(f".{uuid4().hex}")
     try:
         with uploaded, beside.open("xb") as out:
             shutil.copyfileobj(uploaded, out, COPY_CHUNK_BYTES)
-            if out.tell() > PACKAGE_BYTES:
-                raise ArmError("The package is too large.", code="InvalidPropertyValue", status=400, target="version")
         beside.replace(package.file)
     finally:
         beside.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from kyanite.server.http import Response
 from kyanite.server.management.arm import ArmCall, ArmError
 from kyanite.server.management.datafactory.documents import hide, put_back
 from kyanite.server.management.datafactory.names import API_VERSION, KINDS, NAMESPACE, factory_id, not_found
-from kyanite.server.management.datafactory.resources import check_conditions, page_of, shelf
+from kyanite.server.management.datafactory.resources import check_conditions, names_etag, page_of, shelf
 from kyanite.server.management.datafactory.validation import check_factory_name
 
 Json = Any
@@ -44,7 +44,7 @@ async def get_factory(call: ArmCall) -> Response:
     """One factory; 304 when the caller has it already."""
     live = await asyncio.to_thread(call.shared.get(shelf).get, call.names["factory"])
     etag = live.etag()
-    if call.request.headers.get("if-none-match", "").strip('"') == etag:
+    if names_etag(call.request.headers.get("if-none-match"), etag):
         return Response(304, {"etag": f'"{etag}"'})
     return Response.json(_wire(call, live), headers={"etag": f'"{etag}"'})
 

@@ -62,7 +62,7 @@ def _get(call: ArmCall) -> Response:
         error.cure = suggestion(name, known, f"{kind.what}s")
         raise error
     etag = live.etag(resource)
-    if _names_etag(call.request.headers.get("if-none-match"), etag):
+    if names_etag(call.request.headers.get("if-none-match"), etag):
         return Response(304, {"etag": f'"{etag}"'})
     return Response.json(wire(call, live, kind, resource), headers={"etag": f'"{etag}"'})
 
@@ -230,13 +230,13 @@ def check_conditions(call: ArmCall, etag: str | None) -> None:
     """ArmError 412 unless If-Match and If-None-Match hold; `etag` None means that nothing is there."""
     headers = call.request.headers
     wanted, unwanted = headers.get("if-match"), headers.get("if-none-match")
-    if wanted is not None and (etag is None or not _names_etag(wanted, etag)):
+    if wanted is not None and (etag is None or not names_etag(wanted, etag)):
         raise ArmError(
             "The condition specified using HTTP conditional header(s) is not met: the resource has changed.",
             code="PreconditionFailed",
             status=412,
         )
-    if unwanted is not None and etag is not None and _names_etag(unwanted, etag):
+    if unwanted is not None and etag is not None and names_etag(unwanted, etag):
         raise ArmError(
             "The condition specified using HTTP conditional header(s) is not met: the resource exists.",
             code="PreconditionFailed",
@@ -244,7 +244,8 @@ def check_conditions(call: ArmCall, etag: str | None) -> None:
         )
 
 
-def _names_etag(header: str | None, etag: str) -> bool:
+def names_etag(header: str | None, etag: str) -> bool:
+    """Whether the ETag is one of those in an If-Match or If-None-Match header."""
     if header is None:
         return False
     listed = {each.strip().removeprefix("W/").strip('"') for each in header.split(",")}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from kyanite.errors import StorageError
+from kyanite.errors import StorageError, UserError
 from kyanite.server.http import Response
 from kyanite.server.management.arm import ArmCall, ArmError
 from kyanite.server.management.storage.accounts import account_id, blocking, read_document, required
+from kyanite.server.storage.headers import read_metadata
 from kyanite.storage import StorageAccount, containers
 from kyanite.storage.containers import Container
 
@@ -41,7 +43,10 @@ def _service(call: ArmCall, account: StorageAccount) -> dict[str, Json]:
 def list_all(call: ArmCall) -> Response:
     """The containers of an account."""
     account = required(call)
-    found = [containers.get(account.blobs, name) for name in containers.names(account.blobs)]
+    found = []
+    for name in containers.names(account.blobs):
+        with suppress(StorageError):  # deleted just now
+            found.append(containers.get(account.blobs, name))
     return Response.json({"value": [_wire(call, account, each) for each in found]})
 
 
@@ -96,6 +101,18 @@ def _metadata(properties: dict[str, Json]) -> dict[str, str] | None:
         return None
     if not isinstance(metadata, dict) or not all(isinstance(each, str) for each in metadata.values()):
         raise ArmError("metadata has texts for values.", code="InvalidRequestContent", status=400, target="metadata")
+    for name, value in metadata.items():
+        if not value.isascii() or not value.isprintable():  # they become headers of the Blob service
+            raise ArmError(
+                f"The value of the metadata {name[:100]!r} is no printable ASCII text.",
+                code="InvalidMetadata",
+                status=400,
+                target="metadata",
+            )
+    try:
+        read_metadata({f"x-ms-meta-{name}": value for name, value in metadata.items()})
+    except UserError as error:
+        raise ArmError(str(error), code=error.error_code, status=400, target="metadata") from None
     return metadata
 
 
