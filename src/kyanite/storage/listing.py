@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kyanite.errors import StorageError
 from kyanite.storage import names
 from kyanite.storage.blobs import BlobStore
 from kyanite.storage.model import listing_key
-from kyanite.storage.properties import Blob
+from kyanite.storage.properties import Blob, key_of
 
+_FIRST_FILES, _MOST_FILES = 16, 256  # a page may end soon
 _LAST = "\U0010ffff"
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
-    """One name in a folder, before anything else of it was looked at; `stored` leads to it from that folder."""
+class Child(NamedTuple):
+    """One name in a folder, before anything else of it was looked at; `stored` leads to it from that folder.
 
+    Children are sorted by `key`, so that a walk gives full paths in order.
+    """
+
+    key: str
     name: str
     is_folder: bool
     stored: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        """By which the children of a folder are sorted, so that a walk gives full paths in order."""
-        return listing_key(self.name, self.is_folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +58,63 @@ def _below(
     store: BlobStore, container: str, stored: tuple[str, ...], base: str, bounds: tuple[str, str, str, bool]
 ) -> Iterator[Blob]:
     prefix, after, start, with_folders = bounds
+    files = _Files(store, container, stored)
     for child in children(store, container, stored):
         path = base + child.name
         if not child.is_folder:
-            if path > after and path >= start and path.startswith(prefix):
-                found = look(store, container, (*stored, *child.stored), path)
-                if found is not None and not found.is_folder:
-                    yield found
+            if path > after and path >= start and path.startswith(prefix) and files.add(child, path):
+                yield from files.take()
             continue
         inside = f"{path}/"
         if not (inside.startswith(prefix) or prefix.startswith(inside)):
             continue
+        yield from files.take()
         if with_folders and path > after and path >= start and path.startswith(prefix):
             found = look(store, container, (*stored, *child.stored), path)
             if found is not None:
                 yield found
         if inside + _LAST > after and inside + _LAST >= start:
             yield from _below(store, container, (*stored, *child.stored), inside, bounds)
+    yield from files.take()
+
+
+class _Files:
+    """Files of one folder, looked at some at a time: their records are read together."""
+
+    def __init__(self, store: BlobStore, container: str, stored: tuple[str, ...]) -> None:
+        self._store, self._container, self._stored = store, container, stored
+        self._waiting: list[tuple[Child, str]] = []
+        self._most = _FIRST_FILES
+
+    def add(self, child: Child, path: str) -> bool:
+        """Keep one; whether it is time to take them."""
+        self._waiting.append((child, path))
+        return len(self._waiting) >= self._most
+
+    def take(self) -> Iterator[Blob]:
+        """The blobs of those that were kept; what is gone by now, or no plain file, is none."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        self._most = min(4 * self._most, _MOST_FILES)
+        store, container = self._store, self._container
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            store.opened(container, self._stored) as folder,
+        ):
+            found: list[tuple[str, tuple[str, ...], os.stat_result]] = []
+            for child, path in waiting:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    status = os.stat("/".join(child.stored), dir_fd=folder, follow_symlinks=False)
+                    found.append((path, child.stored, status))
+        records = store.records(container).read_all([key_of(status) for _, _, status in found])
+        for (path, place, status), record in zip(found, records, strict=True):
+            if record is not None and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                yield Blob(container, path, status.st_size, status.st_mtime_ns, status.st_ino, False, record)
+            else:
+                blob = look(store, container, (*self._stored, *place), path)
+                if blob is not None and not blob.is_folder:
+                    yield blob
 
 
 def level(
@@ -106,7 +147,7 @@ def children(store: BlobStore, container: str, stored: tuple[str, ...]) -> list[
     found: list[Child] = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), store.opened(container, stored) as folder:
         _collect(folder, "", (), found)
-    found.sort(key=lambda child: child.key)
+    found.sort()
     return found
 
 
@@ -116,7 +157,7 @@ def _collect(folder: int, begun: str, above: tuple[str, ...], found: list[Child]
             name = entry.name
             if name[0] != "." or not name.startswith((names.ESCAPED, names.CONTINUED, names.BESIDE_FOLDER)):
                 if not begun and not entry.is_symlink():
-                    found.append(Child(name, entry.is_dir(follow_symlinks=False), (name,)))
+                    found.append(_child(name, entry.is_dir(follow_symlinks=False), (name,)))
             elif names.is_continued(name):
                 fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
                 try:
@@ -125,7 +166,11 @@ def _collect(folder: int, begun: str, above: tuple[str, ...], found: list[Child]
                     os.close(fd)
             else:
                 is_folder = entry.is_dir(follow_symlinks=False)
-                found.append(Child(begun + names.read_name(name), is_folder, (*above, name)))
+                found.append(_child(begun + names.read_name(name), is_folder, (*above, name)))
+
+
+def _child(name: str, is_folder: bool, stored: tuple[str, ...]) -> Child:
+    return Child(listing_key(name, is_folder), name, is_folder, stored)
 
 
 def look(store: BlobStore, container: str, stored: tuple[str, ...], path: str) -> Blob | None:

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -135,6 +135,18 @@ class Records:
             found = _properties(raw)
             self._remember(place, found)
         return found
+
+    def read_all(self, keys: Sequence[str]) -> list[Properties | None]:
+        """The records of these names, in their order."""
+        cache, account, container = self._cache, self._account, self._container
+        found = [cache.get((account, container, key)) for key in keys]
+        missing = [key for key, record in zip(keys, found, strict=True) if record is None]
+        store = existing_store(account) if missing else None
+        if store is None:
+            return found
+        for key, body in store.get_all(container, missing).items():
+            self._remember((account, container, key), _properties(json.loads(body)))
+        return [cache.get((account, container, key)) for key in keys]
 
     def put(self, key: str, properties: Properties) -> None:
         """Write a record, or replace one at once."""

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from kyanite.storage.record_journal import Journal, Row
@@ -25,6 +25,7 @@ _WAIT_SECONDS = 30
 _EVER = 2**63 - 1
 _DROPPED_AT_ONCE = 64
 _MOVED_AT_ONCE = 256
+_ASKED_AT_ONCE = 256
 _REPLACE = "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)"
 
 
@@ -61,6 +62,27 @@ class RecordStore:
                 return self._fresh[place][2]
             found = self._select(place)
             return self._elsewhere(place) if found is None else found
+
+    def get_all(self, container: str, keys: Sequence[str]) -> dict[str, str]:
+        """The texts of these keys, as far as there are any."""
+        found: dict[str, str] = {}
+        with self._lock, _failures():
+            others = [rows for rows in self._journal.others() if rows]
+            for first in range(0, len(keys), _ASKED_AT_ONCE):
+                some = keys[first : first + _ASKED_AT_ONCE]
+                query = f"SELECT key, body FROM record WHERE container = ? AND key IN ({','.join('?' * len(some))})"  # noqa: S608
+                found.update(self._connection.execute(query, (container, *some)))
+            for key in keys:
+                place = (container, key)
+                if place in self._dropped:
+                    found.pop(key, None)
+                elif place in self._fresh:
+                    found[key] = self._fresh[place][2]
+                elif key not in found:
+                    row = next((rows[place] for rows in others if place in rows), None)
+                    if row is not None:
+                        found[key] = row[2]
+        return found
 
     def _select(self, place: tuple[str, str]) -> str | None:
         query = "SELECT body FROM record WHERE container = ? AND key = ?"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from kyanite.errors import UserError
 from kyanite.server.http import Response
@@ -51,7 +53,7 @@ class Wanted:
 
 async def run(call: Call) -> Response:
     """A page of the container's blobs."""
-    include = frozenset(call.option("include").lower().replace(" ", "").split(","))
+    include = frozenset(call.option("include").lower().replace(" ", "").split(",")) - {""}
     if include - _INCLUDES:
         raise UserError("include names something that no listing has.", code="InvalidQueryParameterValue")
     wanted = Wanted(
@@ -147,40 +149,61 @@ def _prefix(item: Prefix, wanted: Wanted) -> str:
 def _blob(call: Call, blob: Blob, include: frozenset[str], leased: bool) -> str:
     """One <Blob>; written as one text, since a page has thousands."""
     properties = blob.properties
-    parts = [
-        "<Blob>",
-        name_leaf(blob.path),
-        f"<Properties><Creation-Time>{http_time(properties.created_ns or blob.modified_ns)}</Creation-Time>"
-        f"<Last-Modified>{http_time(blob.modified_ns)}</Last-Modified><Etag>{blob.etag}</Etag>"
-        f"<Content-Length>{blob.size}</Content-Length>",
-        leaf("Content-Type", properties.content_type),
-        leaf("Content-Encoding", properties.content_encoding),
-        leaf("Content-Language", properties.content_language),
-        leaf("Content-MD5", properties.content_md5),
-        leaf("Cache-Control", properties.cache_control),
-        leaf("Content-Disposition", properties.content_disposition),
-        f"<BlobType>{properties.blob_type}</BlobType>",
-    ]
-    if properties.blob_type != APPEND_BLOB:
-        inferred = "" if properties.tier else "<AccessTierInferred>true</AccessTierInferred>"
-        parts.append(f"<AccessTier>{properties.tier or 'Hot'}</AccessTier>{inferred}")
-    elif properties.sealed:
-        parts.append("<Sealed>true</Sealed>")
-    parts.append(_lease(call, blob) if leased else _UNLOCKED)
-    parts.append("<ServerEncrypted>true</ServerEncrypted>")
-    if properties.tags:
-        parts.append(f"<TagCount>{len(properties.tags)}</TagCount>")
+    before_md5, behind_md5 = _alike(*_alike_fields(properties))
+    modified = http_time(blob.modified_ns)
+    created = http_time(properties.created_ns) if properties.created_ns else modified
+    lease = _lease(call, blob) if leased else _UNLOCKED
+    kind = _KINDS[blob.is_folder] if call.account.hierarchical else ""
+    tags = f"<TagCount>{len(properties.tags)}</TagCount>" if properties.tags else ""
+    more = _included(blob, include) if include else ("", "")
+    return (
+        f"<Blob>{name_leaf(blob.path)}<Properties><Creation-Time>{created}</Creation-Time>"
+        f"<Last-Modified>{modified}</Last-Modified><Etag>{blob.etag}</Etag>"
+        f"<Content-Length>{blob.size}</Content-Length>{before_md5}{leaf('Content-MD5', properties.content_md5)}"
+        f"{behind_md5}{lease}<ServerEncrypted>true</ServerEncrypted>{tags}{more[0]}{kind}</Properties>{more[1]}"
+        "<OrMetadata /></Blob>"
+    )
+
+
+_KINDS = ("<ResourceType>file</ResourceType>", "<ResourceType>directory</ResourceType>")
+_alike_fields = attrgetter(
+    "blob_type",
+    "content_type",
+    "content_encoding",
+    "content_language",
+    "cache_control",
+    "content_disposition",
+    "tier",
+    "sealed",
+)
+
+
+@functools.lru_cache(maxsize=256)
+def _alike(
+    blob_type: str, kind: str, encoding: str, language: str, cache: str, disposition: str, tier: str, sealed: bool
+) -> tuple[str, str]:
+    """What most blobs of a container have in common, before and behind the MD5."""
+    if blob_type == APPEND_BLOB:
+        state = "<Sealed>true</Sealed>" if sealed else ""
+    else:
+        state = leaf("AccessTier", tier or "Hot") + ("" if tier else "<AccessTierInferred>true</AccessTierInferred>")
+    return (
+        leaf("Content-Type", kind) + leaf("Content-Encoding", encoding) + leaf("Content-Language", language),
+        leaf("Cache-Control", cache) + leaf("Content-Disposition", disposition) + leaf("BlobType", blob_type) + state,
+    )
+
+
+def _included(blob: Blob, include: frozenset[str]) -> tuple[str, str]:
+    """What a listing has on request, in the properties and behind them."""
+    properties = blob.properties
+    inside = behind = ""
     if "copy" in include:
-        parts.extend(leaf(_COPY[name], value) for name, value in properties.copy.items() if name in _COPY)
-    if call.account.hierarchical:
-        parts.append(f"<ResourceType>{'directory' if blob.is_folder else 'file'}</ResourceType>")
-    parts.append("</Properties>")
+        inside = "".join([leaf(_COPY[name], value) for name, value in properties.copy.items() if name in _COPY])
     if "metadata" in include:
-        parts.append(metadata_xml(shown_metadata(blob)))
+        behind = metadata_xml(shown_metadata(blob))
     if "tags" in include and properties.tags:
-        parts.append(tags_xml(properties.tags))
-    parts.append("<OrMetadata /></Blob>")
-    return "".join(parts)
+        behind += tags_xml(properties.tags)
+    return inside, behind
 
 
 _COPY = {

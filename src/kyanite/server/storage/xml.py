@@ -13,6 +13,7 @@ from kyanite.server.http import Response
 
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>'
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SPECIAL = re.compile("[&<>\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def element(name: str, *children: str) -> str:
@@ -28,11 +29,13 @@ def leaf(name: str, text: str | int) -> str:
 
 def safe(text: str) -> str:
     """Text for XML; characters that XML has no way to write become U+FFFD."""
-    return escape(_ILLEGAL.sub("\ufffd", text))
+    return escape(_ILLEGAL.sub("\ufffd", text)) if _SPECIAL.search(text) else text
 
 
 def name_leaf(text: str) -> str:
     """The Name of a blob, percent-encoded and marked so when XML cannot hold it."""
+    if not _SPECIAL.search(text):
+        return f"<Name>{text}</Name>"
     if _ILLEGAL.search(text):
         return f'<Name Encoded="true">{quote(text)}</Name>'
     return f"<Name>{escape(text)}</Name>"
