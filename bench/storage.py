@@ -58,7 +58,15 @@ def serve_kyanite(home: Path, port: int) -> None:
 
     workspace = open_workspace(home, create=True)
     workspace.vault.put(f"storage/{ACCOUNT}/key1", KEY)
-    workspace.accounts.create(ACCOUNT, hierarchical=os.environ.get("KYANITE_BENCH_FLAT") is None)
+    flat = os.environ.get("KYANITE_BENCH_FLAT") is not None
+    workspace.accounts.create(ACCOUNT, hierarchical=not flat)
+    for each in filter(
+        None, os.environ.get("KYANITE_BENCH_ACCOUNTS", "").split(";")
+    ):  # name:key1:key2, as AZURITE_ACCOUNTS
+        name, *keys = each.split(":")
+        for which, key in zip(("key1", "key2"), keys, strict=False):
+            workspace.vault.put(f"storage/{name}/{which}", key)
+        workspace.accounts.create(name, hierarchical=not flat)
     with Listener(Application(ServerContext(workspace)), [Endpoint(bind(port))]):
         signal.pause()
 

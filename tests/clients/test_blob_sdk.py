@@ -400,7 +400,7 @@ def test_copies_from_other_servers(box, tmp_path):
         target = box.get_blob_client("t")
         target.start_copy_from_url(f"http://127.0.0.1:{other.server_port}/file")
         nothing = f"http://127.0.0.1:{other.server_port}/nothing"
-        refused(HttpResponseError, "CannotVerifyCopySource", lambda: target.start_copy_from_url(nothing))
+        refused(ResourceNotFoundError, "CannotVerifyCopySource", lambda: target.start_copy_from_url(nothing))
         other.shutdown()
         thread.join()
     assert target.download_blob().readall() == b"from elsewhere"

@@ -43,6 +43,14 @@ class Source:
     properties: Properties = field(default_factory=Properties)
 
 
+class SourceUnreadable(StorageError):
+    """A source elsewhere that gave nothing; the answer has the status of its server's refusal, else it is a 404."""
+
+    def __init__(self, why: str, status: int = 404) -> None:
+        super().__init__(f"The source cannot be read: {why}.", code="CannotVerifyCopySource")
+        self.http_status = status if 400 <= status < 500 else 404
+
+
 async def fetch_into(call: Call, staged: Staged, wanted_range: str = "") -> Source:
     """Write the source of a copy, or a range of it, into a staged file.
 
@@ -189,7 +197,7 @@ def _download(address: str, staged: Staged, wanted_range: str, conditions: Mappi
         if conditions and answer.status in (304, 412):
             raise _source_condition()
         if answer.status not in (200, 206) or (wanted_range and answer.status != 206):
-            raise _unreachable(f"its server answered {answer.status}")
+            raise SourceUnreadable(f"its server answered {answer.status}", answer.status)
         while piece := answer.read(_PIECE_BYTES):
             if staged.size + len(piece) > BLOB_BYTES:
                 raise StorageError("The source is larger than a blob may be.", code="RequestBodyTooLarge")
@@ -197,7 +205,7 @@ def _download(address: str, staged: Staged, wanted_range: str, conditions: Mappi
                 staged.write(piece)
         return Source(properties=_properties({name.lower(): value for name, value in answer.getheaders()}))
     except (http.client.HTTPException, ssl.SSLError, OSError) as problem:
-        raise _unreachable(f"{type(problem).__name__}") from problem
+        raise SourceUnreadable(type(problem).__name__) from problem
     finally:
         if answer is not None:  # what is left unread holds the socket
             answer.close()
@@ -223,7 +231,7 @@ def _connect(scheme: str, host: str, port: int | None) -> http.client.HTTPConnec
     try:
         found = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)
     except OSError as problem:
-        raise _unreachable("its host is not known") from problem
+        raise SourceUnreadable("its host is not known") from problem
     allowed = [entry for entry in found if not is_refused(str(entry[4][0]))]
     if not allowed:
         raise UserError("The source's address is not one that copies may read from.", code="InvalidSourceUri")
@@ -247,8 +255,4 @@ def _open(entries: list[Any]) -> socket.socket:
             problem = failed
             continue
         return made
-    raise _unreachable("nobody answers there") from problem
-
-
-def _unreachable(why: str) -> StorageError:
-    return StorageError(f"The source cannot be read: {why}.", code="CannotVerifyCopySource")
+    raise SourceUnreadable("nobody answers there") from problem

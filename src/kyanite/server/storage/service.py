@@ -173,11 +173,10 @@ def failure(request: Request, error: Exception) -> Response:
     headers = {"x-ms-request-id": new_id()}
     if isinstance(error, KyaniteError):
         code, message = error.error_code, error.message if not error.cure else f"{error.message} {error.cure}"
-        status = status_of(code, error.status)
+        status = getattr(error, "http_status", None) or status_of(code, error.status)
     headers |= getattr(error, "headers", {})
     extra = ""
     if isinstance(error, AccessRefused):
-        status = error.http_status
         if error.challenge:
             headers["www-authenticate"] = error.challenge
         extra = leaf("AuthenticationErrorDetail", error.detail) if error.detail else ""
