@@ -365,25 +365,26 @@ def work(rounds: int, small: int, megabytes: int) -> None:
             make_container(url)
             clients[name] = Obstore(url)
 
-        def measured(line: str, name: str, operation: Any, count: float) -> None:
-            before = processor_ns(servers[name][1])
-            operation()
-            used = processor_ns(servers[name][1]) - before
-            found.setdefault(line, {}).setdefault(name, []).append(used / count / 1000)
+        def take_turns(line: str, count: float, make: Any) -> None:
+            for number in range(rounds):
+                names = [f"s/{number:03}{each:05}" for each in range(small)]
+                for name, store in list(clients.items())[:: 1 if number % 2 else -1]:
+                    operation = make(store, names)
+                    before = processor_ns(servers[name][1])
+                    operation()
+                    used = processor_ns(servers[name][1]) - before
+                    found.setdefault(line, {}).setdefault(name, []).append(used / count / 1000)
 
-        for number in range(rounds):
-            names = [f"s/{number:03}{each:05}" for each in range(small)]
-            for name, store in list(clients.items())[:: 1 if number % 2 else -1]:
+        def put(store: Obstore, names: list[str]) -> Any:
+            return lambda: rate(lambda name: store.put(name, body), names, 1)
 
-                def put(each: str, store: Obstore = store) -> None:
-                    store.put(each, body)
-
-                measured("PUT 4 KB, us", name, lambda put=put, names=names: rate(put, names, 1), small)
-                measured("PUT 4 KB over, us", name, lambda put=put, names=names: rate(put, names, 1), small)
-                measured("GET 4 KB, us", name, lambda store=store, names=names: rate(store.get, names, 1), small)
-                measured("PUT large, us/MB", name, lambda store=store: store.put_large("large", large), megabytes)
-                measured("GET large, us/MB", name, lambda store=store: store.get("large"), megabytes)
-                measured("list, us/name", name, store.names, small * (number + 1))
+        # what deletes files comes last: a file system may be slow to take their inodes again
+        take_turns("PUT 4 KB, us", small, put)
+        take_turns("GET 4 KB, us", small, lambda store, names: lambda: rate(store.get, names, 1))
+        take_turns("list, us/name", small * rounds, lambda store, _: store.names)
+        take_turns("PUT large, us/MB", megabytes, lambda store, _: lambda: store.put_large("large", large))
+        take_turns("GET large, us/MB", megabytes, lambda store, _: lambda: store.get("large"))
+        take_turns("PUT 4 KB over, us", small, put)
         peaks = {name: peak_mb(pid) for name, (_, pid) in servers.items()}
     print(f"{told}; {rounds} rounds of {small} requests, {megabytes} MB large\n")
     rows = []
