@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import time
 import zipfile
 
 import pytest
@@ -105,6 +107,8 @@ def test_what_can_change_while_a_pool_has_no_nodes(batch):
     batch.pool(nodes=0)
     batch.service.patch_pool("acct", "p", {"vmSize": "large", "taskSlotsPerNode": 8})
     assert (batch.wire_pool()["vmSize"], batch.wire_pool()["taskSlotsPerNode"]) == ("large", 8)
+    batch.service.patch_pool("acct", "p", {"userAccounts": [{"name": "u", "password": "pa55word!"}]})
+    assert "pa55word" not in str(batch.database.query("SELECT spec FROM batch_pools")[0]["spec"])
 
 
 def test_a_changed_start_task_runs_before_the_next_task(batch):
@@ -486,3 +490,28 @@ def test_a_corrected_start_task_reaches_a_failed_node_by_a_reboot(batch):
     batch.service.reboot_node("acct", "failing", "tvm-0001")
     batch.service.prepare_pool("acct", "failing")
     assert states() == ["idle"]
+
+
+def test_the_background_thread_survives_any_error_and_says_it_once(batch, monkeypatch, caplog):
+    monkeypatch.setattr(limits, "TASK_POLL_SECONDS", 0.01)
+    batch.pool()
+    batch.job()
+    scheduler, turns = batch.service._scheduler, []
+    whole = scheduler._take_turn
+
+    def failing(also):
+        turns.append(also)
+        if len(turns) < 5:
+            raise KeyError("odd")
+        return whole(also)
+
+    monkeypatch.setattr(scheduler, "_take_turn", failing)
+    with caplog.at_level(logging.WARNING, logger="kyanite.batch"):
+        batch.service.run_in_background()
+        batch.task("a")
+        deadline = time.monotonic() + 20
+        while str(batch.service.get_task("acct", "j", "a").state) != "completed" and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert str(batch.service.get_task("acct", "j", "a").state) == "completed"
+    assert [record.getMessage() for record in caplog.records] == ["batch: tried again after an error: 'odd'"]
+    batch.service.pump()

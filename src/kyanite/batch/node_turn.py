@@ -16,23 +16,30 @@ from kyanite.batch.model import AttemptEnd, Exited, Failing, FailureInfo, Fenced
 from kyanite.batch.pools import Place
 from kyanite.batch.store import Attempt, NodeRow, read_time, time_text
 from kyanite.batch.surroundings import Surroundings
-from kyanite.errors import BatchError, KyaniteError
+from kyanite.errors import BatchError
 
 
 class NodeKeeper:
     """Keeps the nodes of one database; slow work goes on in threads of its own and is recorded by later turns."""
 
-    def __init__(self, at: Surroundings, ledger: Ledger, turn: threading.RLock, notify: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        at: Surroundings,
+        ledger: Ledger,
+        turn: threading.RLock,
+        notify: Callable[[], None],
+        fails: Callable[[Exception], None],
+    ) -> None:
         self._at = at
         self._store = at.store
         self._ledger = ledger
         self._turn = turn
         self._notify = notify
+        self._fails = fails
         self._busy: set[Place] = set()
         self._threads: list[threading.Thread] = []
         self._next_look = 0.0
         self._ensured: dict[Place, int] = {}
-        self.trouble: list[Exception] = []
         self.closed = False
         ledger.settle_start = self._settle_start
 
@@ -148,8 +155,8 @@ class NodeKeeper:
         def run() -> None:
             try:
                 work()
-            except (KyaniteError, OSError) as error:
-                self.trouble.append(error)
+            except Exception as error:  # noqa: BLE001 - nobody waits for this thread; the work is tried again
+                self._fails(error)
             finally:
                 self._busy.discard(place)
                 self._threads.remove(threading.current_thread())

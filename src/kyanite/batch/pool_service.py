@@ -171,8 +171,8 @@ class PoolService(ServiceBase):
                 target_nodes=found.spec.target_nodes,
                 low_priority_nodes=found.spec.low_priority_nodes,
             )
+            self._remember_users(found.account, kept)
             self._store.put_pool(found.account, kept, self._clock())
-        self._remember_users(found.account, kept)
         self._scheduler.notify()
         return self.pool(account, pool)
 

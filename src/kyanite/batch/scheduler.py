@@ -24,6 +24,7 @@ from kyanite.batch.specs import FailureInfo
 from kyanite.batch.staging import StagingError
 from kyanite.batch.store import Attempt, NodeRow, time_text
 from kyanite.batch.surroundings import Surroundings
+from kyanite.batch.trouble import Trouble
 from kyanite.database import Row
 from kyanite.errors import InvariantError, KyaniteError
 
@@ -39,7 +40,8 @@ class Scheduler:
         self._turn = threading.RLock()
         self._changed = threading.Condition()
         self._ledger = Ledger(surroundings, self._wake)
-        self._keeper = NodeKeeper(surroundings, self._ledger, self._turn, self.notify)
+        self._trouble = Trouble()
+        self._keeper = NodeKeeper(surroundings, self._ledger, self._turn, self.notify, self._fails)
         self._ticks = 0
         self._dirty = True
         self._seen_version = -1
@@ -48,7 +50,6 @@ class Scheduler:
         self._last_look = float("-inf")
         self._last_own_look = time.monotonic()
         self._last_sweep = float("-inf")
-        self._trouble: list[Exception] = []
         self._listening: set[int] = set()
         self._thread: threading.Thread | None = None
         self._prepares_all = False
@@ -118,7 +119,7 @@ class Scheduler:
         """Take turns in the background until closed, and prepare nodes before tasks wait for them."""
         with self._turn:
             if self._thread is None and not self._closed:
-                self._prepares_all = True
+                self._prepares_all = self._trouble.to_log = True
                 self._thread = threading.Thread(target=self._serve, name="scheduler", daemon=True)
                 self._thread.start()
 
@@ -134,9 +135,13 @@ class Scheduler:
             with self._turn:
                 if not self._closed:
                     self._take_turn(None)
-        except (KyaniteError, OSError, ValueError) as error:
-            self._trouble.append(error)  # raised by the next pump, in the thread of whoever asks
+        except Exception as error:  # noqa: BLE001 - this thread, or the node's, must go on
+            self._fails(error)
             self._tell()
+
+    def _fails(self, error: Exception) -> None:
+        if not self._closed:  # the database may be closed already
+            self._trouble.add(error)
 
     # ---- one turn
 
@@ -145,9 +150,7 @@ class Scheduler:
         with self._turn:
             if self._closed:
                 return False
-            for kept in (self._trouble, self._keeper.trouble):
-                if kept:
-                    raise kept.pop(0)
+            self._trouble.raise_one()
             return self._take_turn(also)
 
     def _take_turn(self, also: tuple[str, str] | None) -> bool:
@@ -238,7 +241,7 @@ class Scheduler:
                 with self._store.database.transaction():
                     self._ledger.settle(attempt, end)
             except InvariantError as error:
-                self._trouble.append(error)
+                self._trouble.add(error)
             self._ledger.gone([attempt])
         self._dirty = True
         return True
