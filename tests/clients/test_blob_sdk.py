@@ -389,6 +389,8 @@ def test_copies(box, account, service):
         expiry=datetime.now(UTC) + timedelta(hours=1),
     )
     target.start_copy_from_url(f"{source.url}?{signature}")
+    elsewhere = source.url.replace("127.0.0.1", "127.0.0.2")  # another host's account of this name is not ours
+    refused(ResourceNotFoundError, "CannotVerifyCopySource", lambda: target.start_copy_from_url(elsewhere))
 
 
 def test_copies_from_other_servers(box, tmp_path):

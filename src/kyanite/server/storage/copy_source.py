@@ -19,19 +19,21 @@ from urllib.parse import urlsplit
 from kyanite.errors import KyaniteError, StorageError, UserError
 from kyanite.limits import BLOB_BYTES
 from kyanite.server.http import Query, Request, split_host
-from kyanite.server.places import place
+from kyanite.server.places import azure_suffix, place
 from kyanite.server.storage.authorise import Need
 from kyanite.server.storage.call import Call
 from kyanite.server.storage.checksums import NO_CHECKSUM, Checksum, Digests, given_checksums
 from kyanite.server.storage.headers import read_conditions, read_range
 from kyanite.server.storage.operations import split_path
 from kyanite.storage import StorageAccount
+from kyanite.storage.codes import status_of
 from kyanite.storage.failures import disk_errors
 from kyanite.storage.properties import APPEND_BLOB, DEFAULT_TYPE, Blob, Properties
 from kyanite.storage.staged import Staged
 
 _PIECE_BYTES = 1024 * 1024
 _SECONDS = 60
+_MISSING = ("BlobNotFound", "ContainerNotFound")
 _METADATA_SERVICES = frozenset({"168.63.129.16", "fd00:ec2::254", "100.100.100.200"})
 
 
@@ -105,7 +107,8 @@ def _as_request(call: Call, address: str) -> Request | None:
     if parts is None or parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
         raise UserError("x-ms-copy-source is no http address.", code="InvalidHeaderValue")
     ports = {*call.service.context.ports.values(), call.request.port}
-    if host in ("127.0.0.1", "localhost", "::1") and port not in ports:
+    is_here = host in ("127.0.0.1", "localhost", "::1", call.request.host) and port in ports
+    if not is_here and azure_suffix(host) is None:
         return None
     return Request(
         method="GET",
@@ -123,14 +126,8 @@ def _as_request(call: Call, address: str) -> Request | None:
 def _read_own(
     call: Call, account: StorageAccount, container: str, path: str, staged: Staged, wanted_range: str
 ) -> Source:
+    fd, blob = _opened(call, account, container, path)
     try:
-        fd, blob = account.blobs.open(container, path)
-    except StorageError as problem:
-        if problem.error_code in ("BlobNotFound", "ContainerNotFound"):
-            raise StorageError("The source does not exist.", code="BlobNotFound") from problem
-        raise
-    try:
-        _check_source(call, blob)
         found = read_range(wanted_range, blob.size) if wanted_range else None
         first, length = found or (0, blob.size)
         with disk_errors(call.store.where(call.container, call.path)):
@@ -138,6 +135,25 @@ def _read_own(
     finally:
         os.close(fd)
     return Source(properties=replace(blob.properties, access={}, copy={}, created_ns=0))
+
+
+def _opened(call: Call, account: StorageAccount, container: str, path: str) -> tuple[int, Blob]:
+    """The source, if it may be copied; as the service does, less is told of another account's than of one's own."""
+    try:
+        fd, blob = account.blobs.open(container, path)
+        try:
+            _check_source(call, blob)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd, blob
+    except StorageError as problem:
+        code = problem.error_code
+        if account.name != call.account.name and code in (*_MISSING, "BlobArchived"):
+            raise SourceUnreadable(problem.message.rstrip("."), status_of(code, problem.status)) from problem
+        if code in _MISSING:
+            raise StorageError("The source does not exist.", code="BlobNotFound") from problem
+        raise
 
 
 def _check_source(call: Call, blob: Blob) -> None:
