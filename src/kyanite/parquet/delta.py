@@ -50,6 +50,12 @@ def cut_prefixed(data: bytes, first: int, last: int) -> bytes:
     return prefix_part + length_part + text + data[ends[first + 1] : ends[last]]
 
 
+def text_bytes(data: bytes, *, prefixed: bool) -> int:
+    """Bytes of all texts of DELTA_BYTE_ARRAY (`prefixed`) or DELTA_LENGTH_BYTE_ARRAY."""
+    lengths, position = decode_integers(data, 32)
+    return sum(lengths) + (sum(decode_integers(data, 32, position)[0]) if prefixed else 0)
+
+
 def _check(count: int, last: int) -> None:
     if count < last:
         raise DataError("A page holds fewer values than its header says.")

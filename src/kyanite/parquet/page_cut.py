@@ -46,6 +46,7 @@ class CutPage:
     """A new page: header and body as written, its size decompressed (header included) and its number of values.
 
     `encoded` are the `defined` values that are not null, in the page's encoding; `old_nulls` were in the whole page.
+    `repetitions` and `definitions` count the values at each level.
     """
 
     data: bytes
@@ -54,6 +55,8 @@ class CutPage:
     encoded: bytes
     defined: int
     old_nulls: int
+    repetitions: tuple[int, ...]
+    definitions: tuple[int, ...]
 
 
 def data_header(header: Struct) -> Struct:
@@ -124,19 +127,23 @@ def cut_page(header: Struct, data: bytes, leaf: Leaf, codec: int, first: int, la
     body = open_body(header, data, leaf, codec)
     total = number_of(data_header(header), 1)
     rows = last - first
+    repetitions = None
     if leaf.max_repetition:
         starts = repetition_levels(body, leaf, total)
         if starts[:1] != b"\0":
             raise NotCuttable("Pages that begin inside a row are not cut.")
         first, last = _nth_row(starts, first), _nth_row(starts, last)
+        repetitions = _histogram(starts, leaf.max_repetition, first, last)
     begin, end, present = first, last, total
     old_nulls = 0
+    definitions = None
     if leaf.max_definition:
         defined = _levels(body.definition, leaf.max_definition, total)
         begin = defined.count(leaf.max_definition, 0, first)
         end = begin + defined.count(leaf.max_definition, first, last)
         present = end + defined.count(leaf.max_definition, last)
         old_nulls = total - present
+        definitions = _histogram(defined, leaf.max_definition, first, last)
     new = Body(
         _cut_levels(body.repetition, leaf.max_repetition, total, first, last),
         _cut_levels(body.definition, leaf.max_definition, total, first, last),
@@ -147,7 +154,12 @@ def cut_page(header: Struct, data: bytes, leaf: Leaf, codec: int, first: int, la
     made = (
         _page_v1(header, new, leaf, codec, values) if version_1 else _page_v2(header, new, codec, values, nulls, rows)
     )
-    return CutPage(*made, values, new.values, end - begin, old_nulls)
+    levels = repetitions or (values,), definitions or (values,)
+    return CutPage(*made, values, new.values, end - begin, old_nulls, *levels)
+
+
+def _histogram(levels: bytes, deepest: int, first: int, last: int) -> tuple[int, ...]:
+    return tuple(levels.count(level, first, last) for level in range(deepest + 1))
 
 
 def _cut_levels(data: bytes, most: int, total: int, first: int, last: int) -> bytes:

@@ -1,10 +1,11 @@
-"""The least and the greatest of a page's values, found by pyarrow in a file made of this page alone."""
+"""The least and the greatest of a page's values, found by pyarrow in a file made of this page alone; bytes of texts."""
 
 from __future__ import annotations
 
 import struct as packing
 from typing import TYPE_CHECKING, Any
 
+from kyanite.parquet import delta
 from kyanite.parquet.footer import MAGIC
 from kyanite.parquet.order import BYTE_ARRAY, key_of
 from kyanite.parquet.reencode import decoding
@@ -14,7 +15,7 @@ from kyanite.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, encod
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PLAIN, LEVELS = 0, 3
+PLAIN, LEVELS, DELTA_BYTE_ARRAY = 0, 3, 7
 
 
 def bounds_of(
@@ -26,12 +27,29 @@ def bounds_of(
     """
     if not leaf.order or not count:
         return None
-    return _extremes(_decoded(values, encoding, count, leaf, dictionary, name), leaf)
+    array = _decoded(values, encoding, count, leaf, dictionary, name)
+    if dictionary is not None and leaf.type == BYTE_ARRAY:
+        array = _compute("take", array.dictionary, _compute("unique", array.indices))
+    return _extremes(array, leaf)
+
+
+def text_bytes(
+    values: bytes, encoding: int, count: int, leaf: Leaf, dictionary: tuple[bytes, int] | None, name: str
+) -> int:
+    """Bytes of `count` encoded texts, without their lengths; arguments as for `bounds_of`."""
+    if encoding == PLAIN or not count:
+        return len(values) - 4 * count if count else 0
+    if dictionary is None:
+        return delta.text_bytes(values, prefixed=encoding == DELTA_BYTE_ARRAY)
+    array = _decoded(values, encoding, count, leaf, dictionary, name)
+    lengths = _compute("binary_length", array.dictionary)
+    return int(_compute("sum", _compute("take", lengths, array.indices)).as_py())
 
 
 def _decoded(
     values: bytes, encoding: int, count: int, leaf: Leaf, dictionary: tuple[bytes, int] | None, name: str
 ) -> pa.Array:
+    """The values as an array; texts in a dictionary stay there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -42,8 +60,6 @@ def _decoded(
         array = table.column(0).combine_chunks()
         if isinstance(array, pa.ChunkedArray):
             array = array.chunk(0)
-        if pa.types.is_dictionary(array.type):
-            array = _compute("take", array.dictionary, _compute("unique", array.indices))
     return array
 
 

@@ -9,10 +9,20 @@ from typing import BinaryIO
 
 from kyanite.parquet.codecs import decompress
 from kyanite.parquet.footer import Chunk, Footer, RowGroup, naming, read_exactly
-from kyanite.parquet.page_cut import DICTIONARY, CutPage, cut_page
+from kyanite.parquet.page_cut import BYTE_ARRAY, DELTA_BYTE_ARRAY, DICTIONARY, CutPage, cut_page
 from kyanite.parquet.page_header import Page, summary_of_page
 from kyanite.parquet.pages import DICTIONARY_PAGE, PageTable
 from kyanite.parquet.schema import Leaf
+from kyanite.parquet.size_statistics import (
+    Sizes,
+    fold_sizes,
+    indexed_sizes,
+    put_histograms,
+    put_texts,
+    size_statistics_of,
+    wants_texts,
+    with_plain_levels,
+)
 from kyanite.parquet.statistics import (
     UNKNOWN,
     Summary,
@@ -72,23 +82,32 @@ def add_slice(
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """A page of the source and what is told of it."""
+
+    page: Page
+    summary: Summary
+    sizes: Sizes
+
+
+@dataclass(frozen=True, slots=True)
 class _NewPage:
-    """A page of the slice, where it lies now; of one that was cut the bounds are not known at first."""
+    """A page of the slice, where it lies now; of one that was cut bounds and bytes of texts are not known at first."""
 
     start: int
     size: int
     rows: int
     summary: Summary
+    sizes: Sizes
     cut: _Cut | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """What the bounds of a page that was cut are found by: its values, and what was told of the whole page."""
+    """What more is found by of a page that was cut: its values, and what was told of the whole page."""
 
     made: CutPage
-    page: Page
-    told: Summary
+    told: _Known
 
 
 class _ChunkSlice:
@@ -106,8 +125,17 @@ class _ChunkSlice:
         self._pages: list[_NewPage] = []
         self._dictionary: tuple[bytes, int] | None = None
         self._old_statistics = struct_of(chunk.meta, 12) if 12 in chunk.meta else {}
+        self._old_sizes = struct_of(chunk.meta, 16) if 16 in chunk.meta else {}
         self._has_index = COLUMN_INDEX in chunk.struct and OFFSET_INDEX in chunk.struct
+        self._column_index = self._read_index(COLUMN_INDEX) if self._has_index else {}
+        self._offset_index = self._read_index(OFFSET_INDEX) if OFFSET_INDEX in chunk.struct else {}
+        self._tells = bool(self._old_statistics or self._old_sizes or self._has_index)
         self.rewritten = 0
+
+    def _read_index(self, kind: int) -> Struct:
+        """A page index of the chunk; empty when it has none."""
+        place, size = number_of(self._chunk.struct, kind), number_of(self._chunk.struct, kind + 1, 0)
+        return decode(read_exactly(self._file, place, size, self._footer.name))[0] if size > 0 else {}
 
     def write(self, table: PageTable, first: int, last: int, filters: bool) -> Struct:
         """Rows `first` .. `last` of the chunk; its new ColumnChunk."""
@@ -124,55 +152,63 @@ class _ChunkSlice:
         self._write_pages(table, low, high, first, last)
         return self._column(start if dictionary and referenced else None, data, start, filters)
 
-    def _summaries(self, table: PageTable, low: int, high: int) -> list[Summary]:
-        """What is known of pages `low` .. `high`: from their headers, else from the ColumnIndex."""
-        if not self._old_statistics and not self._has_index:
-            return [UNKNOWN] * (high - low)
-        told = [summary_of_page(page, self._leaf) for page in table.pages[low:high]]
-        size = number_of(self._chunk.struct, 7, 0)
-        if size <= 0 or all(one.empty or one.low is not None for one in told):
-            return told
-        index, _ = decode(read_exactly(self._file, number_of(self._chunk.struct, 6), size, self._footer.name))
-        found = indexed_summaries(index, self._leaf, [page.values for page in table.pages])
-        if found is None:
-            return told
+    def _known(self, table: PageTable, low: int, high: int) -> list[_Known]:
+        """What is known of pages `low` .. `high`: from their headers, else from the page indexes."""
+        pages = table.pages[low:high]
+        if not self._tells:
+            return [_Known(page, UNKNOWN, Sizes()) for page in pages]
+        summaries = [summary_of_page(page, self._leaf) for page in pages]
+        if not all(one.empty or one.low is not None for one in summaries):
+            found = indexed_summaries(self._column_index, self._leaf, [page.values for page in table.pages])
+            if found is not None:
+                summaries = [
+                    one if one.empty or one.low is not None else indexed
+                    for one, indexed in zip(summaries, found[low:high], strict=True)
+                ]
+        sizes = indexed_sizes(self._column_index, self._offset_index, self._leaf, len(table.pages))[low:high]
+        if any(page.encoding == DELTA_BYTE_ARRAY for page in pages):
+            sizes = [replace(size, texts=None) for size in sizes]  # pyarrow (26) counts too few bytes in such pages
         return [
-            one if one.empty or one.low is not None else indexed
-            for one, indexed in zip(told, found[low:high], strict=True)
+            _Known(page, summary, with_plain_levels(size, self._leaf, page.values, summary.nulls))
+            for page, summary, size in zip(pages, summaries, sizes, strict=True)
         ]
 
     def _write_pages(self, table: PageTable, low: int, high: int, first: int, last: int) -> None:
-        run: list[tuple[Page, Summary]] = []
-        for index, summary in enumerate(self._summaries(table, low, high), low):
-            page = table.pages[index]
+        run: list[_Known] = []
+        for index, known in enumerate(self._known(table, low, high), low):
+            page = known.page
             begin, end = table.first_rows[index], table.first_rows[index + 1]
             if first <= begin and end <= last:
-                if run and run[-1][0].start + run[-1][0].total != page.start:
+                if run and run[-1].page.start + run[-1].page.total != page.start:
                     self._copy_run(run)
-                run.append((page, summary))
+                run.append(known)
             else:
                 self._copy_run(run)
-                self._cut(page, summary, max(first, begin) - begin, min(last, end) - begin)
+                self._cut(known, max(first, begin) - begin, min(last, end) - begin)
         self._copy_run(run)
         self._bound(table.dictionary)
+        self._measure(table.dictionary)
 
-    def _copy_run(self, run: list[tuple[Page, Summary]]) -> None:
+    def _copy_run(self, run: list[_Known]) -> None:
         if run:
-            first, last = run[0][0], run[-1][0]
+            first, last = run[0].page, run[-1].page
             shift = self._writer.position - first.start
             self._writer.copy(self._file, first.start, last.start + last.total - first.start, self._footer.name)
-            for page, summary in run:
+            for known in run:
+                page = known.page
                 self._count(page.kind, page.encoding, page.values, page.header_size + page.uncompressed)
-                self._pages.append(_NewPage(page.start + shift, page.total, page.rows, summary))
+                self._pages.append(_NewPage(page.start + shift, page.total, page.rows, known.summary, known.sizes))
             run.clear()
 
-    def _cut(self, page: Page, told: Summary, first: int, last: int) -> None:
+    def _cut(self, told: _Known, first: int, last: int) -> None:
+        page = told.page
         made = cut_page(decode(page.header)[0], self._body(page), self._leaf, self._chunk.codec, first, last)
         # nulls are known only where the writer counts them as we do
-        nulls = made.values - made.defined if told.nulls in (None, made.old_nulls) else None
-        summary = Summary(nulls=nulls, empty=made.defined == 0)
-        cut = _Cut(made, page, told)
-        self._pages.append(_NewPage(self._writer.position, len(made.data), last - first, summary, cut))
+        is_counted = told.summary.nulls in (None, made.old_nulls)
+        summary = Summary(nulls=made.values - made.defined if is_counted else None, empty=made.defined == 0)
+        sizes = Sizes(None, made.repetitions, made.definitions if is_counted or self._column_index else None)
+        cut = _Cut(made, told)
+        self._pages.append(_NewPage(self._writer.position, len(made.data), last - first, summary, sizes, cut))
         self._writer.put(made.data)
         self.rewritten += len(made.data)
         self._count(page.kind, page.encoding, made.values, made.uncompressed)
@@ -188,8 +224,7 @@ class _ChunkSlice:
             if page.cut is not None and not page.summary.empty:
                 found = self._bounds_of(page.cut, others, dictionary)
                 if found is not None:
-                    summary = replace(found, nulls=page.summary.nulls)
-                    self._pages[number] = replace(page, summary=summary, cut=None)
+                    self._pages[number] = replace(page, summary=replace(found, nulls=page.summary.nulls))
 
     def _bounds_of(self, cut: _Cut, others: Summary, dictionary: Page | None) -> Summary | None:
         """Bounds for a page that was cut: exact ones, or any that leave the slice's right; None when there are none.
@@ -198,14 +233,35 @@ class _ChunkSlice:
         """
         from kyanite.parquet.page_values import bounds_of
 
-        if of_one_value(cut.told, self._leaf):
-            return cut.told
-        if not self._has_index and is_within(cut.told, others, self._leaf):
+        told = cut.told.summary
+        if of_one_value(told, self._leaf):
+            return told
+        if not self._has_index and is_within(told, others, self._leaf):
             return others
-        entries = self._entries(dictionary) if dictionary and cut.page.encoding in DICTIONARY else None
-        made = cut.made
-        found = bounds_of(made.encoded, cut.page.encoding, made.defined, self._leaf, entries, self._footer.name)
+        found = bounds_of(*self._values_of(cut, dictionary))
         return None if found is None else Summary(*found, None, False, True, True)
+
+    def _measure(self, dictionary: Page | None) -> None:
+        """Give the pages that were cut their bytes of texts, where all others have them."""
+        from kyanite.parquet.page_values import text_bytes
+
+        if self._leaf.type != BYTE_ARRAY or not wants_texts(self._old_sizes, self._offset_index):
+            return
+        whole = [page.sizes for page in self._pages if page.cut is None]
+        if whole and fold_sizes(whole).texts is None:
+            return
+        for number, page in enumerate(self._pages):
+            if page.cut is not None:
+                texts = text_bytes(*self._values_of(page.cut, dictionary))
+                self._pages[number] = replace(page, sizes=replace(page.sizes, texts=texts))
+
+    def _values_of(
+        self, cut: _Cut, dictionary: Page | None
+    ) -> tuple[bytes, int, int, Leaf, tuple[bytes, int] | None, str]:
+        """The values of a page that was cut, as `page_values` takes them."""
+        encoding = cut.told.page.encoding
+        entries = self._entries(dictionary) if dictionary and encoding in DICTIONARY else None
+        return cut.made.encoded, encoding, cut.made.defined, self._leaf, entries, self._footer.name
 
     def _entries(self, dictionary: Page) -> tuple[bytes, int]:
         """The dictionary page's values, encoded plainly, and their number; read once per slice."""
@@ -238,6 +294,9 @@ class _ChunkSlice:
         )
         if statistics:
             meta[12] = (STRUCT, statistics)
+        sizes = size_statistics_of([page.sizes for page in self._pages], self._old_sizes)
+        if sizes:
+            meta[16] = (STRUCT, sizes)
         stats = [{1: (I32, kind), 2: (I32, code), 3: (I32, n)} for (kind, code), n in self._encodings.items()]
         meta[13] = (LIST, (STRUCT, stats))
         column: Struct = {2: (I64, 0), 3: (STRUCT, meta)}
@@ -259,10 +318,13 @@ class _ChunkSlice:
         if self._has_index:
             index = column_index_of([page.summary for page in self._pages], self._leaf)
             if index is not None:
+                put_histograms(index, [page.sizes for page in self._pages], self._column_index)
                 self._writer.keep_index(COLUMN_INDEX, column, encode(index))
         if OFFSET_INDEX in self._chunk.struct:
             locations, row = [], 0
             for page in self._pages:
                 locations.append({1: (I64, page.start), 2: (I32, page.size), 3: (I64, row)})
                 row += page.rows
-            self._writer.keep_index(OFFSET_INDEX, column, encode({1: (LIST, (STRUCT, locations))}))
+            offsets: Struct = {1: (LIST, (STRUCT, locations))}
+            put_texts(offsets, [page.sizes for page in self._pages], self._offset_index)
+            self._writer.keep_index(OFFSET_INDEX, column, encode(offsets))
