@@ -37,6 +37,8 @@ from azure.storage.blob import (
 )
 
 from kyanite.runtime.workspace import open_workspace
+from kyanite.secrets import Vault
+from kyanite.server.tokens import Identity, issue_token
 from kyanite.storage import StorageAccount
 from server_kit import live_server
 from storage_client import StorageClient
@@ -49,7 +51,7 @@ def account(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     workspace = open_workspace(tmp_path_factory.mktemp("blob") / "home", create=True)
     made = workspace.accounts.create("acct", hierarchical=request.param == "folders")
     with live_server(workspace) as server:
-        made.url = server.http_url
+        made.url, made.vault_of_workspace = server.http_url, workspace.vault
         yield made
     workspace.close()
 
@@ -58,6 +60,11 @@ def account(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def service(account) -> BlobServiceClient:
     credential = {"account_name": "acct", "account_key": account.keys[0]}
     return BlobServiceClient(f"{account.url}/acct", credential=credential, retry_total=0)
+
+
+@pytest.fixture
+def vault(account) -> Vault:
+    return account.vault_of_workspace
 
 
 @pytest.fixture
@@ -391,6 +398,20 @@ def test_copies(box, account, service):
     target.start_copy_from_url(f"{source.url}?{signature}")
     elsewhere = source.url.replace("127.0.0.1", "127.0.0.2")  # another host's account of this name is not ours
     refused(ResourceNotFoundError, "CannotVerifyCopySource", lambda: target.start_copy_from_url(elsewhere))
+
+
+def test_a_source_that_is_read_by_a_token(box, account, vault):
+    source, target = box.upload_blob("s", b"0123456789"), box.get_blob_client("t")
+    reader = Identity("reader", "workload", frozenset({"reader"}))
+    now = datetime.now(UTC)
+    token = issue_token(vault, reader, audience="https://storage.azure.com", seconds=60, now=now)
+    target.stage_block_from_url("aaa", source.url, source_authorization=f"Bearer {token}")
+    target.start_copy_from_url(source.url, requires_sync=True, source_authorization=f"Bearer {token}")
+    assert target.download_blob().readall() == b"0123456789"
+    wrong = {"source_authorization": "Bearer not-one"}
+    refused(HttpResponseError, "CannotVerifyCopySource", lambda: target.stage_block_from_url("b", source.url, **wrong))
+    elsewhere = source.url.replace("127.0.0.1", "127.0.0.2")
+    refused(HttpResponseError, "UnsupportedHeader", lambda: target.stage_block_from_url("b", elsewhere, **wrong))
 
 
 def test_copies_from_other_servers(box, tmp_path):

@@ -116,6 +116,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "x-ms-structured-body": ("XSM/1.0; properties=crc64", "XSM/2.0"),
     "x-ms-structured-content-length": ("4", "x", "-1", "99999999999999999999"),
     "x-ms-copy-source-tag-option": ("COPY", "x"),
+    "x-ms-copy-source-authorization": ("Bearer x", "x"),
     "content-type": ("multipart/mixed; boundary=b", "multipart/mixed", "application/xml"),
     "x-ms-version": ("2019-02-02", "x", "2099-01-01"),
     "x-ms-client-request-id": ("abc", "x" * 2000),

@@ -33,6 +33,7 @@ from kyanite.storage.staged import Staged
 
 _PIECE_BYTES = 1024 * 1024
 _SECONDS = 60
+_SOURCE_AUTHORIZATION = "x-ms-copy-source-authorization"
 _MISSING = ("BlobNotFound", "ContainerNotFound")
 _METADATA_SERVICES = frozenset({"168.63.129.16", "fd00:ec2::254", "100.100.100.200"})
 
@@ -60,11 +61,11 @@ async def fetch_into(call: Call, staged: Staged, wanted_range: str = "") -> Sour
     address that cannot be used.
     """
     address = call.required("x-ms-copy-source")
-    if "x-ms-copy-source-authorization" in call.request.headers:
-        message = "The header x-ms-copy-source-authorization is not supported; give the source a SAS."
-        raise StorageError(message, code="UnsupportedHeader")
     own = own_source(call, address)
     if own is None:
+        if call.header(_SOURCE_AUTHORIZATION):
+            message = f"The header {_SOURCE_AUTHORIZATION} is not supported for a source elsewhere; give it a SAS."
+            raise StorageError(message, code="UnsupportedHeader")
         source = await call.in_thread(_download, address, staged, wanted_range, _forwarded(call))
     else:
         source = await call.in_thread(_read_own, call, *own, staged, wanted_range)
@@ -87,8 +88,12 @@ def own_source(call: Call, address: str) -> tuple[StorageAccount, str, str] | No
     if call.header("x-ms-copy-source-tag-option").upper() == "COPY":
         needs.append(Need("t", "o", container, path))
     try:
-        for need in needs:
-            call.authority.authorise_source(call.request, account, request.query, need)
+        if token := call.header(_SOURCE_AUTHORIZATION):
+            request.headers, request.service = {"authorization": token}, "storage"
+            call.authority.authorise(request, account, *needs)
+        else:
+            for need in needs:
+                call.authority.authorise_source(call.request, account, request.query, need)
     except KyaniteError as problem:
         message = "This request is not authorized to perform this operation using this permission."
         raise StorageError(
