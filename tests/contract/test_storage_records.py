@@ -101,7 +101,7 @@ def test_what_a_killed_process_added_is_taken_over(tmp_path: Path) -> None:
         process.wait(10)
         (left,) = journals(tmp_path)
         with (tmp_path / ".properties" / left).open("ab") as file:
-            file.write(b'["c","torn","te')
+            file.write(b"c\ttorn\t17\tte")
     before = opened(tmp_path)
     assert journals(tmp_path) == []
     assert before.keys("c") == [f"key{number:03}" for number in range(10)]

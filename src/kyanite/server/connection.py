@@ -27,6 +27,7 @@ _LINGER_SECONDS = 1.0
 _JOINED_BYTES = 64 * 1024  # copying as much behind its head costs less than a second buffer
 _SMALL_BODY_BYTES = 64 * 1024  # a request with such a body is begun when the body is there
 _PIPELINED = 64  # beyond, what the client sends waits in the socket
+_NAMES_KEPT, _NAME_KEPT_BYTES = 1024, 64
 _EMPTY_QUERY = Query("")
 
 
@@ -38,6 +39,16 @@ def _refusal(status: str, text: str = "") -> bytes:
 _BAD = _refusal("400 Bad Request", "Invalid HTTP request received.")
 _TOO_LARGE = _refusal("431 Request Header Fields Too Large")
 _TOO_SLOW = _refusal("408 Request Timeout")
+
+
+_NAMES: dict[bytes, str] = {}  # names of headers as they come -> in lower case
+
+
+def _name(raw: bytes) -> str:
+    name = raw.decode("latin-1").lower()
+    if len(_NAMES) < _NAMES_KEPT and len(raw) <= _NAME_KEPT_BYTES:
+        _NAMES[raw] = name
+    return name
 
 
 @dataclass
@@ -153,7 +164,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; one that comes twice is joined by a comma."""
         headers = self._headers
-        key = name.decode("latin-1").lower()
+        key = _NAMES.get(name) or _name(name)
         text = value.decode("latin-1")
         headers[key] = f"{headers[key]},{text}" if key in headers else text
 

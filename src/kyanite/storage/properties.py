@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
@@ -155,7 +156,7 @@ class Records:
 
     def add(self, key: str, properties: Properties) -> None:
         """Write the record of a version that is not visible yet, and never was."""
-        record_store(self._account).add(self._container, key, _text(_document(properties)))
+        record_store(self._account).add(self._container, key, _document_text(properties))
         self._remember((self._account, self._container, key), properties)
 
     def put_folder(self, status: os.stat_result, name: str, properties: Properties) -> None:
@@ -271,6 +272,19 @@ def key_of(status: os.stat_result) -> str:
 def _document(properties: Properties) -> dict[str, Any]:
     pairs = zip(_FIELDS.items(), _values(properties), strict=True)
     return {name: value for (name, usual), value in pairs if value != usual}
+
+
+def _quoted(value: Any) -> str:
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    return str(value) if type(value) is int else _text(value)
+
+
+def _document_text(properties: Properties) -> str:
+    """The same as text: most have a few short texts, for which the encoder would be made anew each time."""
+    pairs = zip(_FIELDS.items(), _values(properties), strict=True)
+    texts = [f'"{name}":{_quoted(value)}' for (name, usual), value in pairs if value != usual]
+    return f"{{{','.join(texts)}}}"
 
 
 def _properties(raw: Mapping[str, Any]) -> Properties:

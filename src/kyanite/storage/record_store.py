@@ -97,7 +97,7 @@ class RecordStore:
         return self._select(place) if others else None  # it may have been moved between the two looks
 
     def add(self, container: str, key: str, body: str) -> None:
-        """Write the text of a key that was never there before: for less than `put`, since many rows move together."""
+        """Write the text, one line, of a key that was never there: for less than `put`, as many rows move together."""
         place = (container, key)
         row = (container, key, body, time.time_ns())
         with self._lock:

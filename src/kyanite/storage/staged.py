@@ -38,14 +38,18 @@ class Staged(Beside):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes. OSError as the system gives it, ENOSPC for a full disk."""
-        view = memoryview(data)
-        while view:
-            count = os.write(self.fd, view)
+        count = os.write(self.fd, data)
+        self.size += count
+        while count < len(data):
+            data = memoryview(data)[count:]
+            count = os.write(self.fd, data)
             self.size += count
-            view = view[count:]
 
     def write_all(self, pieces: list[bytes]) -> None:
         """Append several pieces with as few calls as the system allows."""
+        if len(pieces) == 1:
+            self.write(pieces[0])
+            return
         for first in range(0, len(pieces), _PIECES):
             some = pieces[first : first + _PIECES]
             count = os.writev(self.fd, some)

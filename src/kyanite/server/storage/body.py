@@ -35,12 +35,16 @@ async def receive(call: Call, staged: Staged, most: int, *checks: str, md5: bool
             wanted = {read_md5(call.header(name), name)}
     with_md5 = bool(wanted) or (md5 and length <= MD5_ALWAYS_BYTES)
     digests = Digests(md5=with_md5, crc64=bool(crc64) or not with_md5)
-    pieces = _unpacked(call) if structured else call.request.chunks()
     try:
-        if length <= _IN_LOOP_BYTES:
-            _write(staged, digests, [piece async for piece in pieces])
+        if length > _IN_LOOP_BYTES:
+            await _stream(_unpacked(call) if structured else call.request.chunks(), staged, digests)
+        elif structured:
+            _write(staged, digests, [piece async for piece in _unpacked(call)])
         else:
-            await _stream(pieces, staged, digests)
+            pieces = []
+            while piece := await call.request.receive():
+                pieces.append(piece)
+            _write(staged, digests, pieces)
     except OSError as problem:
         raise storage_error(problem, call.store.where(call.container, call.path)) from problem
     if staged.size != length:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from kyanite.server.http import Request
 from kyanite.server.storage.refusal import AccessRefused
 
+_BLOCK_BYTES = 64
 CLOCK_SKEW = timedelta(minutes=15)
 _SIGNED_HEADERS = (
     "content-encoding",
@@ -79,10 +81,8 @@ def strings_to_sign(request: Request, *, lite: bool = False) -> Iterator[str]:
     headers = request.headers
     names = sorted([name for name in headers if name[:5] == "x-ms-"])
     first = _first_lines(request, lite)
-    paths = [f"/{request.account}{request.raw_path}"]
-    if not request.host_style:
-        paths.append(request.raw_path)
-    for path in paths:
+    own = f"/{request.account}{request.raw_path}"
+    for path in (own,) if request.host_style else (own, request.raw_path):
         resource = _lite_resource(request, path) if lite else path + _canonical_query(request)
         yield f"{first}\n{_lines(headers, names)}{resource}"
         if (as_words := sorted(names, key=_as_words)) != names:
@@ -140,9 +140,17 @@ def _as_words(name: str) -> tuple[str, str]:
 
 
 def _mac(key: str, data: bytes) -> bytes:
-    return hmac.digest(_decoded(key), data, "sha256")
+    """HMAC-SHA256 (RFC 2104) from digests that have taken in the key already: half the work for texts this short."""
+    inner, outer = _begun(key)
+    own = inner.copy()
+    own.update(data)
+    found = outer.copy()
+    found.update(own.digest())
+    return found.digest()
 
 
 @functools.lru_cache(maxsize=64)
-def _decoded(key: str) -> bytes:
-    return base64.b64decode(key)
+def _begun(key: str) -> tuple[hashlib._Hash, hashlib._Hash]:
+    raw = base64.b64decode(key)
+    block = (raw if len(raw) <= _BLOCK_BYTES else hashlib.sha256(raw).digest()).ljust(_BLOCK_BYTES, b"\0")
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in block)), hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
