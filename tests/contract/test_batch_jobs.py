@@ -534,6 +534,34 @@ def jobs(batch):
     return {job.id: str(job.state) for job in batch.service.jobs_of_schedule("acct", "s")}
 
 
+def test_a_job_that_cannot_be_made_yet_keeps_nothing_else_from_moving(batch, monkeypatch):
+    batch.pool()
+    batch.job()
+    schedule(batch, recurrenceInterval="PT1M")
+    monkeypatch.setattr(limits, "ACTIVE_JOBS_PER_ACCOUNT", 2)
+    batch.task("a")
+    batch.turn()
+    assert str(batch.service.get_task("acct", "j", "a").state) == "completed"
+    assert jobs(batch) == {}
+    monkeypatch.setattr(limits, "ACTIVE_JOBS_PER_ACCOUNT", 3)
+    batch.turn()
+    assert jobs(batch) == {"s:job-1": "active"}
+
+
+@pytest.mark.parametrize("span", ["P9999999D", "P10675199DT2H48M5.4775807S", "P99999999999D"])
+def test_spans_beyond_the_calendar_are_without_limit(batch, span):
+    batch.pool()
+    batch.job(constraints={"maxWallClockTime": span})
+    batch.task("a", constraints={"maxWallClockTime": span, "retentionTime": span})
+    schedule(batch, recurrenceInterval=span, startWindow=span)
+    batch.turn()
+    assert str(batch.service.get_task("acct", "j", "a").state) == "completed"
+    assert batch.wire_task("a")["constraints"]["retentionTime"] == "P10675199DT2H48M5.4775807S"
+    batch.clock.move(days=30)
+    batch.service.sweep()
+    assert batch.nodes.removed == []
+
+
 def test_a_schedule_without_recurrence_makes_one_job_and_completes(batch):
     schedule(batch)
     batch.turn()

@@ -144,9 +144,12 @@ class ApplicationService(ServiceBase):
         if source is not None:
             found.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             beside = found.file.with_suffix(f".{uuid.uuid4().hex}")
-            with beside.open("xb") as out:
-                shutil.copyfileobj(source, out, 1 << 20)
-            beside.replace(found.file)
+            try:
+                with beside.open("xb") as out:
+                    shutil.copyfileobj(source, out, 1 << 20)
+                beside.replace(found.file)
+            finally:
+                beside.unlink(missing_ok=True)
         if format.lower() != "zip":
             raise wrong_value("format", format, "It must be zip.")
         if not found.file.is_file() or not zipfile.is_zipfile(found.file):

@@ -33,7 +33,7 @@ from kyanite.batch.model import (
 from kyanite.batch.pools import Key, Place, PoolBackend, Seen, read_ending
 from kyanite.batch.store import Attempt, time_text
 from kyanite.batch.surroundings import Surroundings
-from kyanite.errors import BatchError, InvariantError
+from kyanite.errors import InvariantError
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ class Ledger:
             problem = None
             if root is not None and self._at.upload is not None:
                 problem = self._at.upload(task, root.joinpath(*task.root_directory.split("/")), end)
-        except (BatchError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - nobody waits for this thread; the attempt must end all the same
             problem = FailureInfo(
                 "UserError", "FileUploadMiscError", f"The output files could not be uploaded: {error}"
             )

@@ -16,7 +16,19 @@ from kyanite.batch.command_line import parse_command_line
 from kyanite.batch.dependencies import read_dependencies
 from kyanite.batch.model import Job
 from kyanite.batch.outputs_spec import read_output_files
-from kyanite.batch.reading import Document, choice, items, objects, part, required, seconds, text, truth, whole
+from kyanite.batch.reading import (
+    Document,
+    choice,
+    items,
+    objects,
+    part,
+    required,
+    seconds,
+    seconds_or,
+    text,
+    truth,
+    whole,
+)
 from kyanite.batch.specs import PoolSpec, ResourceFile, StartTask, TaskSpec, check_identifier
 from kyanite.errors import UnsupportedError
 
@@ -89,7 +101,7 @@ def read_interval(document: Document) -> float | None:
 
 def read_resize_timeout(document: Document) -> float:
     """The `resizeTimeout` in seconds."""
-    return seconds(document, "resizeTimeout", limits.RESIZE_LEAST_SECONDS) or 900.0
+    return seconds_or(document, "resizeTimeout", 900.0, limits.RESIZE_LEAST_SECONDS)
 
 
 def _check_pool_parts(document: Document) -> None:
@@ -265,7 +277,7 @@ def read_task(document: Document, retries: int = 0) -> TaskSpec:
     if document.get("authenticationTokenSettings") is not None:
         raise unsupported("authenticationTokenSettings", "Give the task the account's key in environmentSettings.")
     constraints = part(document, "constraints")
-    retention = seconds(constraints, "retentionTime", least=0)
+    retention = seconds_or(constraints, "retentionTime", limits.TASK_RETENTION_SECONDS)
     read_dependencies(document)
     read_output_files(document)
     read_packages(document)
@@ -275,7 +287,7 @@ def read_task(document: Document, retries: int = 0) -> TaskSpec:
         tuple(read_resource_file(item) for item in objects(document, "resourceFiles")),
         read_environment(document),
         read_wall_clock(constraints),
-        limits.TASK_RETENTION_SECONDS if retention is None else retention,
+        retention,
         whole(document, "requiredSlots", 1, least=1, most=limits.TASK_SLOTS_PER_NODE),
         whole(constraints, "maxTaskRetryCount", retries, least=-1),
         text(document, "displayName"),
@@ -286,14 +298,14 @@ def read_task(document: Document, retries: int = 0) -> TaskSpec:
 def stored_task(document: Document, retries: int, slots: int) -> TaskSpec:
     """What `read_task` made of a document, which was checked then and is only read now: lists show thousands."""
     constraints = document.get("constraints") or {}
-    retention = seconds(constraints, "retentionTime")
+    retention = seconds_or(constraints, "retentionTime", limits.TASK_RETENTION_SECONDS)
     return TaskSpec(
         str(document["id"]),
         str(document["commandLine"]),
         tuple([_resource_file(item) for item in document.get("resourceFiles") or ()]),
         {str(item["name"]): text(item, "value") or "" for item in document.get("environmentSettings") or ()},
         seconds(constraints, "maxWallClockTime"),
-        limits.TASK_RETENTION_SECONDS if retention is None else retention,
+        retention,
         slots,
         retries,
         text(document, "displayName"),

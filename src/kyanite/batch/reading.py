@@ -15,7 +15,7 @@ from kyanite.batch.codes import missing, wrong_value
 
 Document = Mapping[str, Any]
 NO_LIMIT = "P10675199DT2H48M5.4775807S"
-_NO_LIMIT_SECONDS = 10_675_199 * 86_400
+FOREVER_SECONDS = 1_000 * 365 * 86_400
 _DURATION = re.compile(
     r"(?P<sign>-)?P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+(?:\.\d+)?)D)?"
     r"(?:T(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
@@ -119,21 +119,31 @@ def choice(document: Document, name: str, allowed: Sequence[str], default: str) 
     return value.lower()
 
 
-def seconds(document: Document, name: str, least: float | None = None, most: float | None = None) -> float | None:
-    """A member that is an ISO 8601 duration, in seconds; None when it is absent or the service's "no limit"."""
+def seconds(document: Document, name: str, least: float = 0.0, most: float | None = None) -> float | None:
+    """A member that is an ISO 8601 duration, in seconds; None when it is absent or without limit: the service's way to
+    say so, or a thousand years, after which the calendar soon ends.
+    """
     value = document.get(name)
     if value is None:
         return None
     found = duration_seconds(value) if isinstance(value, str) else None
     if found is None:
         raise wrong_value(name, value, "It must be an ISO 8601 duration such as PT15M.")
-    if found >= _NO_LIMIT_SECONDS:
+    if found >= FOREVER_SECONDS:
         return None
-    if (least is not None and found < least) or (most is not None and found > most):
-        bounds = [f"at least {duration_text(least)}"] if least is not None else []
+    if found < least or (most is not None and found > most):
+        bounds = [f"at least {duration_text(least)}"]
         bounds += [f"at most {duration_text(most)}"] if most is not None else []
         raise wrong_value(name, value, f"It must be {' and '.join(bounds)}.")
     return found
+
+
+def seconds_or(document: Document, name: str, default: float, least: float = 0.0) -> float:
+    """The same with a default for one that is absent; FOREVER_SECONDS without limit."""
+    found = seconds(document, name, least)
+    if found is not None:
+        return found
+    return default if document.get(name) is None else FOREVER_SECONDS
 
 
 @lru_cache(maxsize=1024)
@@ -149,7 +159,7 @@ def duration_seconds(value: str) -> float | None:
 @lru_cache(maxsize=1024)
 def duration_text(value: float | None) -> str:
     """The ISO 8601 duration of so many seconds; the service's "no limit" for None."""
-    if value is None or value >= _NO_LIMIT_SECONDS:
+    if value is None or value >= FOREVER_SECONDS:
         return NO_LIMIT
     days, rest = divmod(round(value * 10_000_000), 864_000_000_000)
     hours, rest = divmod(rest, 36_000_000_000)

@@ -48,8 +48,8 @@ class RemoteLink:
                 return
             except Unreachable as error:
                 self.trouble = error.message
-            except BatchError as error:
-                self.trouble = error.message
+            except Exception as error:  # noqa: BLE001 - nobody else hears of it
+                self.trouble = error.message if isinstance(error, BatchError) else repr(error)
                 return
             self._closed.wait(pause)
             pause = min(pause * 2, limits.REMOTE_WAIT_SECONDS)
@@ -88,8 +88,8 @@ class RemoteLink:
                 continue
             try:
                 seen = self._look(keys)
-            except BatchError as error:
-                self.trouble = error.message
+            except Exception as error:  # noqa: BLE001 - an odd answer must not end the watch
+                self.trouble = error.message if isinstance(error, BatchError) else f"An odd answer: {error!r}"
                 continue
             self.trouble = ""
             over = [attempt for attempt, found in seen.items() if found.status in _OVER]

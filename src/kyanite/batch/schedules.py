@@ -14,6 +14,7 @@ from kyanite.batch.model import JobState, Schedule, ScheduleState, check_identif
 from kyanite.batch.reading import Document, moment, part, required, seconds, truth
 from kyanite.batch.rows import job_of
 from kyanite.batch.store import Store
+from kyanite.errors import BatchError
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def after_loss(times: Times, due: datetime, now: datetime) -> datetime | None:
 
 def is_lost(times: Times, due: datetime, now: datetime) -> bool:
     """Whether the start window of an occurrence is over."""
-    return times.window is not None and now > due + timedelta(seconds=times.window)
+    return times.window is not None and (now - due).total_seconds() > times.window
 
 
 def advance(store: Store, account: str, key: str, now: datetime) -> bool:
@@ -158,8 +159,12 @@ def _advance_active(store: Store, schedule: Schedule, busy: bool, now: datetime)
     if busy or now < due:
         return False
     number = schedule.jobs + 1
-    job = read_job(schedule.account, job_document(schedule, number), now, scheduled=True)
-    made = making.make_job(store, replace(job, schedule=schedule.id.casefold()), now)
+    try:
+        with store.database.transaction():
+            job = read_job(schedule.account, job_document(schedule, number), now, scheduled=True)
+            made = making.make_job(store, replace(job, schedule=schedule.id.casefold()), now)
+    except BatchError:  # a quota, a package that is gone: it stays due, everything else goes on
+        return False
     following = next_run(times, due, now)
     store.put_schedule(replace(schedule, jobs=number, recent_job=made.id, next_run=following), attention=False)
     return True

@@ -85,7 +85,7 @@ def pairs(texts: Sequence[str], option: str) -> list[Json] | None:
 
 def duration(seconds: float | None) -> str | None:
     """Seconds as the service writes a duration."""
-    return None if seconds is None else f"PT{seconds:g}S"
+    return None if seconds is None else "PT" + f"{seconds:.6f}".rstrip("0").rstrip(".") + "S"
 
 
 def show_list(

@@ -58,6 +58,13 @@ def test_a_duration_written_is_read_again(ticks):
 def test_durations_have_bounds():
     assert reading.seconds({"d": "PT5M"}, "d", 300, 600) == 300
     assert code_of(reading.seconds, {"d": "PT4M59S"}, "d", 300) == "InvalidPropertyValue"
+    assert code_of(reading.seconds, {"d": "-PT1S"}, "d") == "InvalidPropertyValue"
+
+
+def test_a_default_is_for_what_is_absent_not_for_no_limit():
+    assert reading.seconds_or({}, "d", 900.0) == 900.0
+    assert reading.seconds_or({"d": "PT5M"}, "d", 900.0) == 300
+    assert reading.seconds_or({"d": "P365000D"}, "d", 900.0) == reading.FOREVER_SECONDS
     assert code_of(reading.seconds, {"d": "PT11M"}, "d", 300, 600) == "InvalidPropertyValue"
 
 
