@@ -7,7 +7,7 @@ segments (2). Each segment: number from 1 (2), size (8), its bytes, CRC64 (8). E
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from kyanite.errors import StorageError, UserError
 from kyanite.server.http import FileBody, Response
@@ -110,7 +110,7 @@ def message_bytes(length: int) -> int:
 
 def structured(response: Response, content: FileBody) -> None:
     """Give an answer a part of a file as its body, as a message."""
-    response.body = _encoded(content)
+    response.body = _Message(content)
     response.headers |= {
         "content-length": str(message_bytes(content.length)),
         STRUCTURED_HEADER: STRUCTURED_FORM,
@@ -118,15 +118,25 @@ def structured(response: Response, content: FileBody) -> None:
     }
 
 
-async def _encoded(content: FileBody) -> AsyncIterator[bytes]:
-    try:
-        async for piece in encode(content.fd, content.first, content.length):
-            yield piece
-    finally:
-        content.close()
+class _Message:
+    """The pieces of a message; closed, its file is closed, too, also before the first of them was asked for."""
+
+    def __init__(self, content: FileBody) -> None:
+        self._content = content
+        self._pieces = encode(content.fd, content.first, content.length)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._pieces)
+
+    async def aclose(self) -> None:
+        await self._pieces.aclose()
+        self._content.close()
 
 
-async def encode(fd: int, first: int, length: int) -> AsyncIterator[bytes]:
+async def encode(fd: int, first: int, length: int) -> AsyncGenerator[bytes, None]:
     """A part of an open file as a message."""
     segments = _count(length)
     size = _segment_bytes(length)
