@@ -440,6 +440,15 @@ def test_references_to_packages(batch):
         "AZ_BATCH_APP_PACKAGE_tool_1_0",
     ]
     assert all(file.is_file() for _, file in launch.packages)
+    commands = {name: {"commandLine": "exit 0"} for name in ("jobPreparationTask", "jobReleaseTask")}
+    batch.job("prepared", **commands)
+    batch.task("u", job="prepared")
+    batch.turn()
+    service.terminate_job("acct", "prepared")
+    batch.turn()
+    for kind in ("prep", "release"):
+        (launch,) = [item for item in batch.nodes.launched.values() if item.kind == kind]
+        assert [variable for variable, _ in launch.packages] == ["AZ_BATCH_APP_PACKAGE_tool"]
     service.update_application("acct", "tool", {})
     batch.task("gone", applicationPackageReferences=reference)
     batch.database.execute("UPDATE batch_packages SET state = 'pending'")

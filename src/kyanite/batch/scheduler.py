@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from kyanite import limits
 from kyanite.batch.assign import FreeNode, Waiting, assign, preferred_node
 from kyanite.batch.attempts import Ledger
-from kyanite.batch.launching import NOTHING, Extra, job_launch, task_launch
+from kyanite.batch.launching import NOTHING, Extra, LaunchSpec, job_launch, task_launch
 from kyanite.batch.model import AttemptEnd, Fenced, Pool, Task, assigned, prepared
 from kyanite.batch.node_turn import NodeKeeper
 from kyanite.batch.nodes import takes_tasks
@@ -371,39 +372,44 @@ class Scheduler:
             if pool is None or spec is None:
                 self._ledger.settle(attempt, Fenced())
                 continue
-            account = self._ledger.account(attempt.account)
-            launch = job_launch(account, pool[0], spec, attempt)
-            deferred.append(lambda a=attempt, item=launch: self._launch(a, item))  # type: ignore[misc]
+            deferred.append(partial(self._launch_job, attempt, spec, pool[0]))
 
     def _now_text(self) -> str:
         return time_text(self._at.clock())
+
+    def _launch_job(self, attempt: Attempt, spec: LaunchSpec, pool: Pool) -> None:
+        extra = self._extra(attempt, pool)
+        if extra is not None:
+            self._launch(attempt, job_launch(self._ledger.account(attempt.account), pool, spec, attempt, extra))
 
     def _launch_task(self, attempt: Attempt, task: Task, pool: Pool, dedicated: bool) -> None:
         job = self._ledger.job(task.account, task.job_id)
         if job is None:
             raise InvariantError(f"Job '{task.job_id}' vanished under a running task.")
         account = self._ledger.account(attempt.account)
-        try:
-            extra = self._extra(pool, task)
-        except StagingError as error:
-            self._ledger.fails(attempt, error.failure)
-            return
-        except KyaniteError as error:
-            self._ledger.fails(attempt, FailureInfo("ServerError", "CommandLaunchFailed", error.message))
-            return
-        self._launch(attempt, task_launch(account, pool, job, task, attempt, dedicated, extra))
+        extra = self._extra(attempt, pool, task)
+        if extra is not None:
+            self._launch(attempt, task_launch(account, pool, job, task, attempt, dedicated, extra))
 
     def _launch(self, attempt: Attempt, launch: Launch) -> None:
         if attempt.id not in self._ledger.given:
             self._ledger.give(attempt)
         self._ledger.backend(attempt).launch(launch)
 
-    def _extra(self, pool: Pool, task: Task) -> Extra:
+    def _extra(self, attempt: Attempt, pool: Pool, task: Task | None = None) -> Extra | None:
+        """What the surroundings add; None when the attempt fails for want of it."""
         at = self._at
         account = self._ledger.account(pool.account.casefold())
-        environment = at.task_environment(pool) if at.task_environment else {}
-        packages = at.packages(account, pool, task) if at.packages else ()
-        token = at.token(account, task) if at.token else None
+        try:
+            environment = at.task_environment(pool) if at.task_environment else {}
+            packages = at.packages(account, pool, task) if at.packages else ()
+            token = at.token(account, task) if at.token and task else None
+        except StagingError as error:
+            self._ledger.fails(attempt, error.failure)
+            return None
+        except KyaniteError as error:
+            self._ledger.fails(attempt, FailureInfo("ServerError", "CommandLaunchFailed", error.message))
+            return None
         return Extra(environment, packages, token) if environment or packages or token else NOTHING
 
     # ---- stopping
