@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 BISECTIONS = 26
-EVEN_ENOUGH = 0.002  # of a part: how much smaller the last one may be
+EVEN_ENOUGH = 0.002  # of a part: how much smaller another may be
+EVENINGS, MOST_EVENED = 2, 40  # how often parts behind such a place are looked at again; in plans of so many parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,33 +137,37 @@ class Planner:
         if self._left_of(start) > capacity * len(self._groups):
             self._estimate = None  # most row groups will be cut
         while True:
-            cuts = self._fewest(capacity, start, first_rows)
+            cuts, smaller = self._fewest(capacity, start, first_rows)
+            if not self._all_read():
+                continue
+            if first_rows is None:
+                cuts = self._snapped(self._evened(cuts, smaller, start, capacity), start, capacity)
+                self._guessed.clear()
+                self._sizes_of(cuts, start)
             if self._all_read():
                 return self._parts(cuts, start)
 
-    def _fewest(self, capacity: float, start: int, first_rows: int | None) -> list[Cut]:
+    def _fewest(self, capacity: float, start: int, first_rows: int | None) -> tuple[list[Cut], list[Cut]]:
+        """The cuts with the smallest capacity that the fewest parts allow, and those with one that is too small."""
         count = len(self._fill(capacity, start, first_rows))
-        low, high = self._left_of(start) / (count + 1), capacity
-        low, high = self._bisected(low, high, max(64.0, capacity * 1e-5), start, first_rows, count)
+        low, high = self._bisected(capacity, start, first_rows, count)
         # What was looked at on the way does not matter: these tell that no fewer parts, and no smaller ones, are enough
         self._guessed.clear()
         if first_rows is not None or not self._is_needed(count, capacity, start):
             self._fill(capacity, start, first_rows)
         smaller = self._fill(low, start, first_rows, count)
-        best = self._fill(high, start, first_rows)
-        if first_rows is not None:
-            return best
-        return self._snapped(self._evened(best, smaller, start, high, capacity), start, capacity)
+        return self._fill(high, start, first_rows), smaller
 
     def _bisected(
-        self, low: float, high: float, near: float, start: int, first_rows: int | None, count: int
+        self, high: float, start: int, first_rows: int | None, count: int, end: Cut | None = None
     ) -> tuple[float, float]:
-        """`low` and `high` brought `near` to each other: parts of `high` bytes hold all in `count`, of `low` do not."""
+        """(low, high) near to each other: parts of `high` bytes, which is enough, hold all in `count`, of `low` not."""
+        low, near = 0.0, max(64.0, high * 1e-5)
         for _ in range(2 * BISECTIONS):
             if high - low < near:
                 break
             middle = (low + high) / 2
-            if self._fill(middle, start, first_rows, count)[-1] < self._end:
+            if self._fill(middle, start, first_rows, count, end)[-1] < (end or self._end):
                 low = middle
             else:
                 high = middle
@@ -192,21 +197,52 @@ class Planner:
         self._read.update((group, self._steps_of(group)) for group in guessed)
         return all(self._read[group] is steps for group, steps in guessed.items())
 
-    def _evened(self, best: list[Cut], smaller: list[Cut], start: int, high: float, capacity: float) -> list[Cut]:
-        """`best`, or the smaller parts with a last one that is larger, when that makes sizes more alike.
+    def _evened(
+        self, cuts: list[Cut], smaller: list[Cut], start: int, capacity: float, depth: int = EVENINGS
+    ) -> list[Cut]:
+        """`cuts`, or others as many whose parts are more alike.
 
-        A cut just before the last page that refers to a dictionary repeats it: between parts that are too small, which
-        gives one too many, and `high` lies such a jump. The last part is then smaller than the others, else larger.
+        A slice repeats the dictionaries of its row group: parts that end where a row group does have a little less, and
+        a cut just before the last page that refers to a dictionary costs more than one behind it. The smallest capacity
+        leaves what that makes to one part; here the parts on one side of such a place share it.
         """
-        sizes = self._sizes_of(best, start)
-        if len(best) < 2 or min(sizes) >= high * (1 - EVEN_ENOUGH):
+        best, alike = cuts, self._alike(cuts, start)
+        if not 1 < len(cuts) <= MOST_EVENED or not depth:
             return best
-        other = [*smaller[: len(best) - 1], best[-1]]
-        if len(other) < len(best) or other[-2:-1] >= other[-1:]:
-            return best
-        others = self._sizes_of(other, start)
-        more_alike = max(others) * min(sizes) < max(sizes) * min(others)
-        return other if max(others) <= capacity and more_alike else best
+        for kept in self._places_of_jumps(cuts, smaller, start):
+            if alike > 1 - EVEN_ENOUGH:
+                break
+            evened = self._least(start, kept, capacity, 0, cuts[kept - 1])
+            for before in (cuts[:kept], smaller[:kept], evened):
+                after = self._least(self._row(before[-1]), len(cuts) - kept, capacity, depth - 1) if before else []
+                others = [*before, *after]
+                if len(others) == len(cuts) and max(self._sizes_of(others, start)) <= capacity:
+                    best, alike = max((best, alike), (others, self._alike(others, start)), key=lambda pair: pair[1])
+        return best
+
+    def _least(self, start: int, count: int, capacity: float, depth: int, end: Cut | None = None) -> list[Cut]:
+        """`count` parts from row `start` up to `end` of no more bytes than need be; none when the capacity is less."""
+        cuts = self._fill(capacity, start, None, count, end)
+        if len(cuts) < count or cuts[-1] < (end or self._end):
+            return []
+        low, high = self._bisected(capacity, start, None, count, end)
+        cuts, smaller = self._fill(high, start, None, None, end), self._fill(low, start, None, count, end)
+        return self._evened(cuts, smaller, start, capacity, depth)
+
+    def _places_of_jumps(self, cuts: Sequence[Cut], smaller: Sequence[Cut], start: int) -> list[int]:
+        """How many parts lie before a place where sizes jump: where two fills part most, beside the smallest part."""
+        apart = [self._row(one) - self._row(other) for one, other in zip(cuts[:-1], smaller, strict=False)]
+        grown = [after - before for before, after in pairwise([0, *apart])]
+        most = max(range(len(grown)), key=grown.__getitem__)
+        sizes = self._sizes_of(cuts, start)
+        least = sizes.index(min(sizes))
+        places = {most, most + 1, least, least + 1, len(cuts) - 1}
+        return sorted(place for place in places if 0 < place < len(cuts))
+
+    def _alike(self, cuts: Sequence[Cut], start: int) -> float:
+        """The smallest part as a share of the largest."""
+        sizes = self._sizes_of(cuts, start)
+        return min(sizes) / max(sizes)
 
     def _sizes_of(self, cuts: Sequence[Cut], start: int) -> list[float]:
         return [self._size(*pair) for pair in pairwise([self._cut(start), *cuts])]
@@ -216,7 +252,7 @@ class Planner:
         if not self.rows:
             return ()
         while True:
-            low, high = self._bisected(0.0, self._base + self._left_of(0) * 2.0, 64.0, 0, None, count)
+            low, high = self._bisected(self._base + self._left_of(0) * 2.0, 0, None, count)
             self._guessed.clear()
             self._fill(low, 0, None, count)
             best = self._snapped(self._fill(high, 0, None), 0, float("inf"))
@@ -244,12 +280,15 @@ class Planner:
     def _row(self, cut: Cut) -> int:
         return self._rows[cut[0]] + cut[1]
 
-    def _fill(self, capacity: float, start: int, first_rows: int | None, most: int | None = None) -> list[Cut]:
-        """Ends of greedily filled parts up to the data's end, or up to part `most`."""
+    def _fill(
+        self, capacity: float, start: int, first_rows: int | None, most: int | None = None, end: Cut | None = None
+    ) -> list[Cut]:
+        """Ends of greedily filled parts up to `end` (else the data's end), or up to part `most`."""
         position = self._cut(start)
+        end = end or self._end
         cuts: list[Cut] = []
-        while position < self._end and len(cuts) != most:
-            position = self._next_cut(position, capacity - self._base)
+        while position < end and len(cuts) != most:
+            position = min(end, self._next_cut(position, capacity - self._base))
             if not cuts and first_rows is not None:
                 position = min(position, self._cut(start + first_rows))
             cuts.append(position)

@@ -79,6 +79,19 @@ def test_a_dictionary_that_is_repeated_or_not_makes_no_part_small(count, rows, d
     assert max(sizes) / min(sizes) < 1.012
 
 
+@pytest.mark.parametrize(("most", "parts", "spread"), [(5_000, 10, 1.01), (4_400, 11, 1.01), (3_000, 18, 1.02)])
+def test_a_row_group_that_costs_much_to_enter_makes_no_part_small(most, parts, spread):
+    """Its first slice has all of the dictionary: parts that cannot hold it end before, and share what that makes."""
+    steps = Steps((0, 20_000), (0.0, 20_500.0), 0.0, ((5_000, 1_100), (20_000, 150)))
+    groups = [Group(20_000, 21_750)] * 2
+    planned = Planner(groups, lambda _: steps, 0.0).by_bytes(most)
+    sizes = [exact_size(part, groups, [steps] * 2, 0) for part in planned]
+    assert rows_of(planned) == every_row(groups)
+    assert len(planned) == parts
+    assert max(sizes) <= most
+    assert max(sizes) / min(sizes) < spread
+
+
 @settings(max_examples=40)
 @given(GROUPS, st.integers(1, 60))
 def test_a_number_of_parts_is_kept_unless_rows_are_fewer(groups, count):
