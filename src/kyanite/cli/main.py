@@ -15,7 +15,7 @@ import click
 from kyanite._version import __version__
 from kyanite.cli.command import Group
 from kyanite.cli.session import Session, silence, visible
-from kyanite.errors import ExpressionError, KyaniteError
+from kyanite.errors import ExpressionError, KyaniteError, UserError
 
 EXIT_FAILED = 1
 EXIT_DEFECT = 70
@@ -98,8 +98,26 @@ def _run(arguments: Sequence[str] | None, session: Session) -> int:
     except OSError as error:
         show_error(_of_system(error), session)
         return EXIT_FAILED
+    except UnicodeEncodeError as error:
+        wrong = [each for each in arguments or sys.argv[1:] if not _is_text(each)]
+        if not wrong:
+            return _defect(error, session)
+        show_error(
+            UserError(f"The argument '{visible(wrong[0])}' is no UTF-8 text.", cure="Only files may have such names."),
+            session,
+        )
+        return 2
     except Exception as error:  # noqa: BLE001 - the last net: a defect is named in one line
         return _defect(error, session)
+
+
+def _is_text(argument: str) -> bool:
+    """False when the shell gave bytes that are no UTF-8; Python keeps them as halves of surrogate pairs."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _finish(session: Session, code: int) -> int:

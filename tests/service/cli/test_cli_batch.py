@@ -340,3 +340,9 @@ def test_the_key_of_an_account_elsewhere_is_kept_or_refused(
         assert result.code == code
         assert typed not in result.out + result.err
     assert "too short for the key" in result.err
+
+
+def test_an_argument_that_is_no_text_is_named(batch: Batch) -> None:
+    result = batch("account", "keys", "caf\udce9")
+    assert result.code == 2
+    assert "is no UTF-8 text" in result.err and "defect" not in result.err
