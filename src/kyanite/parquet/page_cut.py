@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct as packing
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kyanite.errors import DataError
 from kyanite.parquet import delta, hybrid
@@ -32,8 +32,7 @@ CUT_ENCODINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A page's parts, decompressed: encoded levels (empty where the column has none) and values."""
 
     repetition: bytes
@@ -41,8 +40,7 @@ class Body:
     values: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CutPage:
+class CutPage(NamedTuple):
     """A new page: header and body as written, its size decompressed (header included) and its number of values.
 
     `encoded` are the `defined` values that are not null, in the page's encoding; `old_nulls` were in the whole page.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kyanite.parquet.codecs import decompress
 from kyanite.parquet.footer import Chunk, Footer, RowGroup, naming, read_exactly
@@ -42,8 +41,7 @@ OF_THE_WHOLE = (10, 12, 13, 14, 15, 16, 17)
 LEVELS = (3, 4)  # encodings of levels: RLE, BIT_PACKED
 
 
-@dataclass(frozen=True)
-class SliceSizes:
+class SliceSizes(NamedTuple):
     """Bytes of a written slice: copied as they are, and in pages made anew."""
 
     copied: int
@@ -81,8 +79,7 @@ def add_slice(
     return SliceSizes(writer.position - start - rewritten, rewritten)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """A page of the source and what is told of it."""
 
     page: Page
@@ -90,8 +87,7 @@ class _Known:
     sizes: Sizes
 
 
-@dataclass(frozen=True, slots=True)
-class _NewPage:
+class _NewPage(NamedTuple):
     """A page of the slice, where it lies now; of one that was cut bounds and bytes of texts are not known at first."""
 
     start: int
@@ -102,8 +98,7 @@ class _NewPage:
     cut: _Cut | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
+class _Cut(NamedTuple):
     """What more is found by of a page that was cut: its values, and what was told of the whole page."""
 
     made: CutPage
@@ -167,7 +162,7 @@ class _ChunkSlice:
                 ]
         sizes = indexed_sizes(self._column_index, self._offset_index, self._leaf, len(table.pages))[low:high]
         if any(page.encoding == DELTA_BYTE_ARRAY for page in pages):
-            sizes = [replace(size, texts=None) for size in sizes]  # pyarrow (26) counts too few bytes in such pages
+            sizes = [size._replace(texts=None) for size in sizes]  # pyarrow (26) counts too few bytes in such pages
         return [
             _Known(page, summary, with_plain_levels(size, self._leaf, page.values, summary.nulls))
             for page, summary, size in zip(pages, summaries, sizes, strict=True)
@@ -224,7 +219,7 @@ class _ChunkSlice:
             if page.cut is not None and not page.summary.empty:
                 found = self._bounds_of(page.cut, others, dictionary)
                 if found is not None:
-                    self._pages[number] = replace(page, summary=replace(found, nulls=page.summary.nulls))
+                    self._pages[number] = page._replace(summary=found._replace(nulls=page.summary.nulls))
 
     def _bounds_of(self, cut: _Cut, others: Summary, dictionary: Page | None) -> Summary | None:
         """Bounds for a page that was cut: exact ones, or any that leave the slice's right; None when there are none.
@@ -253,7 +248,7 @@ class _ChunkSlice:
         for number, page in enumerate(self._pages):
             if page.cut is not None:
                 texts = text_bytes(*self._values_of(page.cut, dictionary))
-                self._pages[number] = replace(page, sizes=replace(page.sizes, texts=texts))
+                self._pages[number] = page._replace(sizes=page.sizes._replace(texts=texts))
 
     def _values_of(
         self, cut: _Cut, dictionary: Page | None

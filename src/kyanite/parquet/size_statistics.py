@@ -6,7 +6,7 @@ Members of parquet-format's SizeStatistics, ColumnIndex and OffsetIndex; a slice
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.thrift import I64, LIST, Struct, number_of, numbers_of
@@ -16,8 +16,7 @@ PAGE_REPETITIONS, PAGE_DEFINITIONS = 6, 7  # in ColumnIndex
 PAGE_TEXTS = 2  # in OffsetIndex
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
+class Sizes(NamedTuple):
     """Of a page or of several: bytes of texts without their lengths, values at each level; None = not known."""
 
     texts: int | None = None

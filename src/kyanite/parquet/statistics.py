@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from kyanite.parquet.order import KEYS, key_of, spread_zero
 from kyanite.parquet.schema import Leaf
@@ -15,8 +14,7 @@ BOUND_BYTES = 4096  # longer texts are no bounds in a footer: pyarrow's own limi
 UNORDERED, ASCENDING, DESCENDING = range(3)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """What is known of some values: bounds (None = unknown), whether they are values themselves, nulls, `empty` = all.
 
     `low_exact` and `high_exact` are None when the writer did not say.
@@ -75,7 +73,7 @@ def _checked(summary: Summary, leaf: Leaf) -> Summary:
     wrong = leaf.order != "bytes" and leaf.length_of_value and {len(low), len(high)} != {leaf.length_of_value}
     least, greatest = (None, None) if wrong else (key_of(leaf.order, low), key_of(leaf.order, high))
     if least is None or greatest is None or least > greatest:
-        return replace(summary, low=None, high=None, low_exact=None, high_exact=None)
+        return summary._replace(low=None, high=None, low_exact=None, high_exact=None)
     return summary
 
 
@@ -92,7 +90,7 @@ def indexed_summaries(index: Struct, leaf: Leaf, values: Sequence[int]) -> list[
         bounds = Summary(nulls=count, empty=True) if none == TRUE else Summary(low, high, count, False, exact, exact)
         summaries.append(_checked(bounds, leaf))
     if exact is None:
-        summaries = [replace(one, low_exact=False, high_exact=False) for one in summaries]
+        summaries = [one._replace(low_exact=False, high_exact=False) for one in summaries]
     return summaries
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct as packing
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kyanite.errors import DataError
 from kyanite.parquet.chunk_shapes import number_at
@@ -50,8 +49,7 @@ FILE_OFFSET = 5  # of a row group
 Range = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(NamedTuple):
     """A finished file: what its footer says, and the footer's own bytes."""
 
     rows: int
@@ -117,8 +115,7 @@ class RangeCopier:
         return done
 
 
-@dataclass(frozen=True)
-class _Index:
+class _Index(NamedTuple):
     """A bloom filter or page index waiting for the end of the file: bytes `start` .. of the spool."""
 
     kind: int

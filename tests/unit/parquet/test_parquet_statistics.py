@@ -192,7 +192,7 @@ def number(value):
 
 SUMMARIES = st.lists(
     st.one_of(
-        st.builds(Summary, nulls=st.none() | st.integers(0, 9), empty=st.booleans()),
+        st.tuples(st.none() | st.integers(0, 9), st.booleans()).map(lambda t: Summary(nulls=t[0], empty=t[1])),
         st.tuples(st.integers(-9, 9), st.integers(0, 9), st.none() | st.integers(0, 9)).map(
             lambda t: Summary(number(t[0]), number(t[0] + t[1]), t[2])
         ),
