@@ -23,10 +23,15 @@ FILE_BYTES = 5_000_001
 
 
 async def application(request: Request, file: Path) -> Response:
-    """/echo gives the body back, /file a file from byte 1 on, /deaf does not read, /cut sends less than it says."""
+    """/echo gives the body back, /file a file from byte 1 on, /small a little of it, /deaf reads no body.
+
+    /cut sends less than it says.
+    """
     if request.raw_path == "/file":
         fd = os.open(file, os.O_RDONLY)
         return Response(200, {"content-length": str(FILE_BYTES - 1)}, FileBody(fd, 1, FILE_BYTES - 1))
+    if request.raw_path == "/small":
+        return Response(200, {"content-length": "70000"}, FileBody(os.open(file, os.O_RDONLY), 5, 70_000))
     if request.raw_path == "/deaf":
         return Response.text("no", 401)
     if request.raw_path == "/cut":
@@ -127,6 +132,12 @@ def test_a_part_of_a_file(port: int, file: Path) -> None:
     body = file.read_bytes()[1:]
     assert found.count(body) == 2
     assert found.endswith(b"GET last  ")
+
+
+def test_a_small_part_of_a_file(port: int, file: Path) -> None:
+    assert talk(port, b"GET /small HTTP/1.1\r\nhost: x\r\n\r\n" + LAST).count(file.read_bytes()[5:70_005]) == 1
+    os.truncate(file, 1000)
+    assert talk(port, b"GET /small HTTP/1.1\r\nhost: x\r\n\r\n" + LAST) == b""
 
 
 def test_a_file_is_not_sent_for_head(port: int) -> None:
