@@ -20,8 +20,8 @@ from kyanite.storage.folders import FOLDER_MODE, open_path
 from kyanite.storage.lease_files import LeaseFiles
 from kyanite.storage.leases import Lease
 from kyanite.storage.locks import locked
-from kyanite.storage.model import check_container_name
-from kyanite.storage.properties import Records, etag_of
+from kyanite.storage.model import check_container_name, etag_of
+from kyanite.storage.properties import Records
 
 
 @dataclass(frozen=True, slots=True)

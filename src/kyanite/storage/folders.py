@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kyanite.errors import StorageError
-from kyanite.storage.model import Entry, listing_key
-from kyanite.storage.properties import etag_of
+from kyanite.storage.model import Entry, etag_of, listing_key
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600

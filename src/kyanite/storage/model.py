@@ -59,6 +59,11 @@ class Entry:
         return self.path.rpartition("/")[2]
 
 
+def etag_of(modified_ns: int, inode: int) -> str:
+    """The ETag of a file by its modification time and inode."""
+    return f"0x{modified_ns:X}{inode & 0xFFFF:04X}"
+
+
 def is_account_name(name: str) -> bool:
     """Whether the service would accept the name for a storage account."""
     return _ACCOUNT.match(name) is not None

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kyanite.limits import PROPERTIES_CACHED, RECORDS_SWEPT_AT_ONCE
+from kyanite.storage.model import etag_of
 from kyanite.storage.record_store import existing_store, record_store
 
 BLOCK_BLOB = "BlockBlob"
@@ -93,11 +94,6 @@ class Blob:
     def created(self) -> datetime:
         """UTC, to the second."""
         return datetime.fromtimestamp((self.properties.created_ns or self.modified_ns) // 1_000_000_000, UTC)
-
-
-def etag_of(modified_ns: int, inode: int) -> str:
-    """The ETag of a file by its modification time and inode."""
-    return f"0x{modified_ns:X}{inode & 0xFFFF:04X}"
 
 
 class Records:
