@@ -24,7 +24,6 @@ _LOG = logging.getLogger("kyanite.server")
 
 KEEP_ALIVE_SECONDS = 75
 _LINGER_SECONDS = 1.0
-_JOINED_BYTES = 64 * 1024  # copying as much behind its head costs less than a second buffer
 _SMALL_BODY_BYTES = 64 * 1024  # a request with such a body is begun when the body is there
 _PIPELINED = 64  # beyond, what the client sends waits in the socket
 _NAMES_KEPT, _NAME_KEPT_BYTES = 1024, 64
@@ -264,7 +263,7 @@ class Connection(asyncio.Protocol):
             if not exchange.has_body(response.status):
                 peer.write(head)
             elif isinstance(body, bytes | bytearray):
-                peer.write_both(head, body, _JOINED_BYTES)
+                peer.write_both(head, body)
             elif isinstance(body, FileBody):
                 await send_file(peer, head, body, is_plain=self._scheme == "http")
             else:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from kyanite.errors import StorageError, UserError
 from kyanite.server.http import FileBody, Response
-from kyanite.server.sending import PIECE_BYTES, read
+from kyanite.server.sending import AT_ONCE_BYTES, PIECE_BYTES, read
 from kyanite.server.storage.call import Call, changed
 from kyanite.server.storage.checksums import Digests
 from kyanite.server.storage.headers import content_headers, http_time, metadata_headers, read_conditions, read_range
@@ -49,7 +49,7 @@ async def run(call: Call) -> Response:
             response.body = await _all(fd, first, length)
             checksum.update(response.body)
             response.headers |= checksum.checked().headers()
-        elif length <= PIECE_BYTES:
+        elif length <= AT_ONCE_BYTES:
             response.body = await read(fd, first, length) if length else b""
         else:
             keep = True

@@ -33,6 +33,7 @@ _SIGNED_HEADERS = (
     "range",
 )
 _LENGTH, _DATE = _SIGNED_HEADERS.index("content-length"), _SIGNED_HEADERS.index("date")
+_RARE = frozenset(name for name in _SIGNED_HEADERS if name.endswith(("-encoding", "-language", "-match", "-since")))
 _EMPTY_LENGTH_SINCE = "2015-02-21"  # before this version a length of 0 was signed as "0"
 
 
@@ -101,6 +102,9 @@ def _first_lines(request: Request, lite: bool) -> str:
     length = headers.get("content-length", "")
     if length == "0" and headers.get("x-ms-version", "") >= _EMPTY_LENGTH_SINCE:
         length = ""
+    if _RARE.isdisjoint(headers):
+        md5, kind, part = headers.get("content-md5", ""), headers.get("content-type", ""), headers.get("range", "")
+        return f"{request.method}\n\n\n{length}\n{md5}\n{kind}\n{date}\n\n\n\n\n{part}"
     values = [headers.get(name, "") for name in _SIGNED_HEADERS]
     values[_LENGTH], values[_DATE] = length, date
     return "\n".join([request.method, *values])
