@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -385,3 +387,14 @@ def test_nothing_appears_after_an_error(tmp_path, monkeypatch, inputs, error):
     with pytest.raises(error):
         split(inputs, "out", max_size="1MB")
     assert names(tmp_path) == ["bad.parquet", "empty"]
+
+
+def test_a_split_of_local_files_begins_without_what_it_does_not_need():
+    program = (
+        "import sys, kyanite.movement.split\n"
+        "needless = {'pyarrow', 'numpy', 'obstore', 'sqlite3', 'ssl', 'http.client', 'asyncio', 'cryptography',"
+        " 'kyanite.secrets', 'kyanite.storage.account', 'kyanite.connections.azure_blocks'}\n"
+        "print(*needless & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
