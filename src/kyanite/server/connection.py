@@ -110,6 +110,7 @@ class Connection(asyncio.Protocol):
         self._head_over()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
+        del self._parser  # the two would keep each other until the collector comes
         self._peer.lose()
         self._waiting.clear()
         for exchange in (self._current, self._arriving):

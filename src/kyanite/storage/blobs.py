@@ -141,10 +141,13 @@ class BlobStore:
                 cure="Copy the file there instead of linking it.",
                 code="LinkRefused",
             )
+        return self.version(status, container, path, records.get(status))
+
+    def version(self, status: os.stat_result, container: str, path: str, record: Properties | None) -> Blob:
+        """What the status of a plain file and its record say; without one it may be an append that is in progress."""
         size, modified = status.st_size, status.st_mtime_ns
-        record = records.get(status)
         if record is None:
-            torn = settled(records, status, path)
+            torn = settled(self.records(container), status, path)
             if torn is not None:
                 size, modified, record = torn
         return Blob(container, path, size, modified, status.st_ino, False, record or PLAIN)

@@ -109,8 +109,8 @@ class _Files:
                     found.append((path, child.stored, status))
         records = store.records(container).read_all([key_of(status) for _, _, status in found])
         for (path, place, status), record in zip(found, records, strict=True):
-            if record is not None and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                yield Blob(container, path, status.st_size, status.st_mtime_ns, status.st_ino, False, record)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                yield store.version(status, container, path, record)
             else:
                 blob = look(store, container, (*self._stored, *place), path)
                 if blob is not None and not blob.is_folder:
