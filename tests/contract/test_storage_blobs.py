@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import threading
 
 import pytest
 
@@ -195,6 +197,24 @@ def test_names_are_stored_so_that_they_come_back(path):
     stored = names.stored_parts(path)
     assert names.read_parts(stored) == path
     assert all(part not in ("", ".", "..") and "/" not in part and len(part.encode()) <= 255 for part in stored)
+
+
+def test_the_files_of_many_blocks_go_when_the_commit_is_done(store, monkeypatch):
+    ids = [base64.b64encode(f"{number:04}".encode()).decode() for number in range(150)]
+    for each in ids:
+        with store.stage() as staged:
+            staged.write(each.encode())
+            blocks.stage_block(store, "box", "b", each, staged)
+    begun, real = threading.Event(), blocks.staging.remove
+    monkeypatch.setattr(blocks.staging, "remove", lambda *where: begun.wait(20) and real(*where))
+    blocks.commit(store, "box", "b", [("Latest", each) for each in ids], Properties())
+    assert read(store, "b") == "".join(ids).encode()
+    assert blocks.uncommitted(store, "box", "b") == [] and len(leavings(store)) == 1
+    begun.set()
+    for thread in threading.enumerate():
+        if thread.name == "kyanite-blocks":
+            thread.join(20)
+    assert leavings(store) == []
 
 
 def test_a_list_that_is_committed_again_copies_nothing(store):

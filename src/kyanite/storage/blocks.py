@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from kyanite.storage.staged import Beside, Staged
 
 _NAME = "name"
 _ID_BYTES = 64
+_FEW, _FEW_BYTES = 100, 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +109,17 @@ def commit(
         finally:
             if source is not None:
                 os.close(source)
-        drop(store, container, path)
+        drop(store, container, path, is_large=len(blocks) > _FEW or blob.size > _FEW_BYTES)
     return blob
 
 
-def drop(store: BlobStore, container: str, path: str) -> None:
-    """Forget the uncommitted blocks of a blob, as a Put Blob does."""
+def drop(store: BlobStore, container: str, path: str, *, is_large: bool = False) -> None:
+    """Forget the uncommitted blocks of a blob, as a Put Blob does; of large ones the files go when it is answered."""
     if not os.access(f"{store.root}/.blocks/{container}", os.F_OK):  # it never had any
         return
     folder = _folder(store, container, path)
     if os.path.isdir(folder):
-        _remove(store, folder)
+        _remove(store, folder, is_large=is_large)
 
 
 def names_uncommitted(store: BlobStore, container: str) -> list[tuple[str, int]]:
@@ -247,17 +249,25 @@ def _made(folder: str, container: str, path: str, id_length: int) -> None:
         raise StorageError("The IDs of a blob's blocks must all be of one length.", code="InvalidBlobOrBlock")
 
 
-def _remove(store: BlobStore, folder: str) -> None:
+def _remove(store: BlobStore, folder: str, *, is_large: bool = False) -> None:
     away = staging.new_name()
     try:
         os.rename(folder, f"{store.folder}/.staging/{away}")
     except FileNotFoundError:
         return
-    beside = open_path(store.folder / ".staging")
-    try:
-        staging.remove(away, beside)
-    finally:
-        os.close(beside)
+    if is_large:  # disks that are told of each freed block take a millisecond for a file; a kill leaves it to sweeping
+        threading.Thread(target=_remove_away, args=(store, away), name="kyanite-blocks", daemon=True).start()
+    else:
+        _remove_away(store, away)
+
+
+def _remove_away(store: BlobStore, away: str) -> None:
+    with contextlib.suppress(FileNotFoundError):  # the account itself is gone
+        beside = open_path(store.folder / ".staging")
+        try:
+            staging.remove(away, beside)
+        finally:
+            os.close(beside)
 
 
 def _stored(block_id: str) -> str:
