@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._is_last = False  # nothing is answered any more
         self._is_deaf = False  # nothing is taken in any more
+        self._is_over = False  # the client is no longer connected
         # bounds
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -95,6 +96,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to count and to wait."""
         made = cast(asyncio.Transport, transport)
+        if self._is_over:  # TLS began on a connection that was handed over, and ended before we were told
+            made.abort()
+            return
         self._peer = Peer(made, self._loop)
         self._shared.connections.add(self)
         self._scheme = "https" if made.get_extra_info("sslcontext") else "http"
@@ -106,6 +110,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers, and tell who reads or writes."""
+        self._is_over = True
+        if self not in self._shared.connections:
+            return
         self._shared.connections.discard(self)
         self._head_over()
         if self._idle_timer is not None:
