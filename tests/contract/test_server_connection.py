@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -205,3 +207,25 @@ def test_the_old_protocol_has_one_request_per_connection(port: int) -> None:
 def test_an_address_with_its_host_is_one(port: int) -> None:
     found = talk(port, b"GET http://x/echo?a=1#b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert found.endswith(b"GET a=1  ")
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+def test_a_client_that_hangs_up_costs_nothing_more(port: int) -> None:
+    before = descriptors()
+    for text in (
+        b"GET /file HTTP/1.1\r\nhost: x\r\n\r\n" * 3,
+        b"PUT /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nx",
+    ):
+        for _ in range(5):
+            with client(port) as sock:
+                sock.sendall(text)
+                sock.recv(1000 if text.startswith(b"GET") else 0)
+    assert talk(port, LAST).endswith(b"GET last  ")
+    until = time.monotonic() + 10
+    while descriptors() > before and time.monotonic() < until:
+        time.sleep(0.05)
+    assert descriptors() <= before

@@ -268,6 +268,8 @@ class Connection(asyncio.Protocol):
             head = encode_head(response, self._shared.date, exchange)
             if peer.is_paused:
                 await peer.drained()
+            if peer.is_gone:
+                raise ClientGone
             if not exchange.has_body(response.status):
                 peer.write(head)
             elif isinstance(body, bytes | bytearray):
