@@ -70,8 +70,9 @@ def _checked(summary: Summary, leaf: Leaf) -> Summary:
     low, high = summary.low, summary.high
     if low is None or high is None:
         return summary
-    wrong = leaf.order != "bytes" and leaf.length_of_value and {len(low), len(high)} != {leaf.length_of_value}
-    least, greatest = (None, None) if wrong else (key_of(leaf.order, low), key_of(leaf.order, high))
+    length = leaf.length_of_value if leaf.order != "bytes" else 0
+    key = KEYS[leaf.order]
+    least, greatest = (None, None) if length and not len(low) == len(high) == length else (key(low), key(high))
     if least is None or greatest is None or least > greatest:
         return summary._replace(low=None, high=None, low_exact=None, high_exact=None)
     return summary
@@ -106,8 +107,11 @@ def fold(summaries: Sequence[Summary], leaf: Leaf) -> Summary:
     filled = [one for one in summaries if not one.empty]
     if not filled:
         return Summary(nulls=nulls, empty=True)
-    lows = [(key_of(leaf.order, one.low), one.low_exact, one.low) for one in filled if one.low is not None]
-    highs = [(key_of(leaf.order, one.high), one.high_exact, one.high) for one in filled if one.high is not None]
+    if not leaf.order:
+        return Summary(nulls=nulls)
+    key = KEYS[leaf.order]
+    lows = [(key(one.low), one.low_exact, one.low) for one in filled if one.low is not None]
+    highs = [(key(one.high), one.high_exact, one.high) for one in filled if one.high is not None]
     if len(lows) < len(filled) or len(highs) < len(filled):
         return Summary(nulls=nulls)
     _, low_exact, low = min(lows, key=lambda item: item[0])
