@@ -111,6 +111,9 @@ def blob() -> None:
     with step("tags"):
         one.set_blob_tags({"project": "kyanite"})
         assert one.get_blob_tags() == {"project": "kyanite"}
+        assert one.get_blob_tags(if_tags_match_condition="project > 'a' AND project <> 'b'")
+        fails(lambda: one.set_blob_metadata({}, if_tags_match_condition="project='b'"), "ConditionNotMet")
+        assert [each.name for each in container.find_blobs_by_tags("project='kyanite'")] == ["dir/a b.txt"]
     with step("conditions"):
         etag = one.get_blob_properties().etag
         fails(lambda: one.upload_blob(b"x", overwrite=True, etag="0x1", match_condition=_matches()), "ConditionNotMet")
