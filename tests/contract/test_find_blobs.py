@@ -62,6 +62,14 @@ def test_containers_without_matching_tags_are_not_walked(store, monkeypatch):
     assert list(pages(store, "kind='two'")) == [["bbb/x"]] and walked == ["bbb"]
 
 
+def test_records_are_looked_at_a_part_at_a_time(store, monkeypatch):
+    for number in range(7):
+        put(store, "aaa", str(number), kind=str(number))
+    for at_once in (1, 3, 7, 100):
+        monkeypatch.setattr("kyanite.storage.properties.RECORDS_SWEPT_AT_ONCE", at_once)
+        assert sorted(tags["kind"] for tags in store.records("aaa").tags()) == list("0123456")
+
+
 def test_a_file_that_was_edited_by_hand_has_no_tags_any_more(store):
     put(store, "aaa", "x", kind="one")
     (store.folder / "aaa" / "x").write_bytes(b"edited")

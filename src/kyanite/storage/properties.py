@@ -66,6 +66,7 @@ class Properties:
 
 _values = attrgetter(*(each.name for each in fields(Properties)))
 PLAIN = Properties()
+_TAGS = '"tags":'  # in a record that has some
 _FOLDER = "d-"  # begins the key of a folder
 _FIELDS = {each.name: getattr(PLAIN, each.name) for each in fields(Properties)}
 
@@ -212,10 +213,17 @@ class Records:
     def tags(self) -> Iterator[Mapping[str, str]]:
         """The tags of each version that has some, in no order; it may be one that is no more."""
         store = existing_store(self._account)
-        for body in store.bodies(self._container, '"tags":') if store is not None else ():
-            document = json.loads(body)
-            if isinstance(document, dict):
-                yield document.get("tags", {})
+        bodies = [] if store is None else [body for body in store.unwritten(self._container) if _TAGS in body]
+        last = ""
+        while True:
+            for body in bodies:
+                document = json.loads(body)
+                if isinstance(document, dict):
+                    yield document.get("tags", {})
+            rows = [] if store is None else store.bodies(self._container, _TAGS, after=last, most=RECORDS_SWEPT_AT_ONCE)
+            if not rows:
+                return
+            last, bodies = rows[-1][0], [body for _, body in rows]
 
     def sweep(self, living: Callable[[], Iterable[str]], older_than_ns: int) -> int:
         """Remove records of files that are old enough and belong to none of the living keys; how many.

@@ -166,16 +166,21 @@ class RecordStore:
             query = "SELECT key FROM record WHERE container = ? AND at < ? AND key > ? ORDER BY key LIMIT ?"
             return [row[0] for row in self._connection.execute(query, (container, before_ns, after, most))]
 
-    def bodies(self, container: str, part: str) -> list[str]:
-        """The texts of a container that have this part."""
+    def unwritten(self, container: str) -> list[str]:
+        """The texts of a container that other processes have written to their journals only."""
+        with self._lock, _failures():
+            return [row[2] for rows in self._journal.others() for row in rows.values() if row[0] == container]
+
+    def bodies(self, container: str, part: str, *, after: str = "", most: int = -1) -> list[tuple[str, str]]:
+        """Keys and texts of a container that have this part, sorted; `most` of them, behind `after`."""
         with self._lock, _failures():
             self._write_fresh()
             if self._dropped:
                 self._write_dropped()
-            others = [row for rows in self._journal.others() for row in rows.values()]
-            query = "SELECT body FROM record WHERE container = ? AND instr(body, ?)"
-            found = [row[0] for row in self._connection.execute(query, (container, part))]
-        return found + [row[2] for row in others if row[0] == container and part in row[2]]
+            query = (
+                "SELECT key, body FROM record WHERE container = ? AND key > ? AND instr(body, ?) ORDER BY key LIMIT ?"
+            )
+            return self._connection.execute(query, (container, after, part, most)).fetchall()
 
     def close(self) -> None:
         """Close the file, and have all in it."""
