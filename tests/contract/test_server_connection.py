@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -229,3 +231,45 @@ def test_a_client_that_hangs_up_costs_nothing_more(port: int) -> None:
     while descriptors() > before and time.monotonic() < until:
         time.sleep(0.05)
     assert descriptors() <= before
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_requests_may_come_in_any_pieces(port: int, file: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    text, answers = b"", []
+    for number in range(30):
+        body = chance.randbytes(chance.choice([0, 1, 100, 70_000, 200_000]))
+        kind = chance.choice(["get", "whole", "chunks", "deaf", "file"])
+        if kind == "get":
+            text += b"GET /echo?%d HTTP/1.1\r\nhost: x\r\n\r\n" % number
+            answers.append(b"GET %d  " % number)
+        elif kind == "file":
+            text += b"GET /small HTTP/1.1\r\nhost: x\r\n\r\n"
+            answers.append(file.read_bytes()[5:70_005])
+        elif kind == "chunks":
+            text += b"PUT /echo?%d HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" % number
+            for at in range(0, len(body), 40_000):
+                piece = body[at : at + 40_000]
+                text += b"%x\r\n%s\r\n" % (len(piece), piece)
+            text += b"0\r\n\r\n"
+            answers.append(b"PUT %d  " % number + body)
+        else:
+            path = b"deaf" if kind == "deaf" else b"echo"
+            head = b"PUT /%s?%d HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % (path, number, len(body))
+            text += head + body
+            answers.append(b"no" if kind == "deaf" else b"PUT %d  " % number + body)
+    cuts = sorted(chance.randrange(len(text)) for _ in range(chance.choice([0, 5, 60])))
+    pieces = [text[first:last] for first, last in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    found = b""
+    with client(port) as sock:
+        sender = threading.Thread(target=lambda: [sock.sendall(piece) for piece in (*pieces, LAST)])
+        sender.start()
+        while piece := sock.recv(1 << 20):
+            found += piece
+        sender.join()
+    for answer in (*answers, b"GET last  "):
+        head, _, rest = found.partition(b"\r\n\r\n")
+        assert b"content-length: %d\r\n" % len(answer) in head + b"\r\n"
+        assert rest[: len(answer)] == answer
+        found = rest[len(answer) :]
+    assert found == b""
