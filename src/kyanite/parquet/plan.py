@@ -159,14 +159,20 @@ class Planner:
         return self._fill(high, start, first_rows), smaller
 
     def _bisected(
-        self, high: float, start: int, first_rows: int | None, count: int, end: Cut | None = None
+        self, high: float, start: int, first_rows: int | None, count: int, end: Cut | None = None, likely: float = 0.0
     ) -> tuple[float, float]:
-        """(low, high) near to each other: parts of `high` bytes, which is enough, hold all in `count`, of `low` not."""
+        """(low, high) near to each other: parts of `high` bytes, which is enough, hold all in `count`, of `low` not.
+
+        `likely` is about what they will be, if that is known.
+        """
         low, near = 0.0, max(64.0, high * 1e-5)
+        guesses = [0.97 * likely, 1.01 * likely] if likely else []
         for _ in range(2 * BISECTIONS):
             if high - low < near:
                 break
-            middle = (low + high) / 2
+            middle = guesses.pop() if guesses else (low + high) / 2
+            if not low < middle < high:
+                continue
             if self._fill(middle, start, first_rows, count, end)[-1] < (end or self._end):
                 low = middle
             else:
@@ -209,23 +215,29 @@ class Planner:
         best, alike = cuts, self._alike(cuts, start)
         if not 1 < len(cuts) <= MOST_EVENED or not depth:
             return best
+        most = max(self._sizes_of(cuts, start))
         for kept in self._places_of_jumps(cuts, smaller, start):
             if alike > 1 - EVEN_ENOUGH:
                 break
-            evened = self._least(start, kept, capacity, 0, cuts[kept - 1])
-            for before in (cuts[:kept], smaller[:kept], evened):
-                after = self._least(self._row(before[-1]), len(cuts) - kept, capacity, depth - 1) if before else []
-                others = [*before, *after]
+            behind: dict[Cut, list[Cut]] = {}
+            evened = self._least(start, kept, capacity, most, 0, cuts[kept - 1])
+            for before in filter(None, (cuts[:kept], smaller[:kept], evened)):
+                place = before[-1]
+                if place not in behind:
+                    behind[place] = self._least(self._row(place), len(cuts) - kept, capacity, most, depth - 1)
+                others = [*before, *behind[place]]
                 if len(others) == len(cuts) and max(self._sizes_of(others, start)) <= capacity:
                     best, alike = max((best, alike), (others, self._alike(others, start)), key=lambda pair: pair[1])
         return best
 
-    def _least(self, start: int, count: int, capacity: float, depth: int, end: Cut | None = None) -> list[Cut]:
+    def _least(
+        self, start: int, count: int, capacity: float, likely: float, depth: int, end: Cut | None = None
+    ) -> list[Cut]:
         """`count` parts from row `start` up to `end` of no more bytes than need be; none when the capacity is less."""
         cuts = self._fill(capacity, start, None, count, end)
         if len(cuts) < count or cuts[-1] < (end or self._end):
             return []
-        low, high = self._bisected(capacity, start, None, count, end)
+        low, high = self._bisected(capacity, start, None, count, end, likely)
         cuts, smaller = self._fill(high, start, None, None, end), self._fill(low, start, None, count, end)
         return self._evened(cuts, smaller, start, capacity, depth)
 
