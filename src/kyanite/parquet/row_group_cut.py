@@ -13,6 +13,7 @@ from kyanite.parquet.page_header import Page, summary_of_page
 from kyanite.parquet.pages import DICTIONARY_PAGE, PageTable
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.size_statistics import (
+    UNKNOWN_SIZES,
     Sizes,
     fold_sizes,
     indexed_sizes,
@@ -151,7 +152,7 @@ class _ChunkSlice:
         """What is known of pages `low` .. `high`: from their headers, else from the page indexes."""
         pages = table.pages[low:high]
         if not self._tells:
-            return [_Known(page, UNKNOWN, Sizes()) for page in pages]
+            return [_Known(page, UNKNOWN, UNKNOWN_SIZES) for page in pages]
         summaries = [summary_of_page(page, self._leaf) for page in pages]
         if not all(one.empty or one.low is not None for one in summaries):
             found = indexed_summaries(self._column_index, self._leaf, [page.values for page in table.pages])
@@ -160,13 +161,12 @@ class _ChunkSlice:
                     one if one.empty or one.low is not None else indexed
                     for one, indexed in zip(summaries, found[low:high], strict=True)
                 ]
-        sizes = indexed_sizes(self._column_index, self._offset_index, self._leaf, len(table.pages))[low:high]
+        sizes = [UNKNOWN_SIZES] * len(pages)
+        if self._column_index or self._offset_index:
+            sizes = indexed_sizes(self._column_index, self._offset_index, self._leaf, len(table.pages))[low:high]
         if any(page.encoding == DELTA_BYTE_ARRAY for page in pages):
             sizes = [size._replace(texts=None) for size in sizes]  # pyarrow (26) counts too few bytes in such pages
-        return [
-            _Known(page, summary, with_plain_levels(size, self._leaf, page.values, summary.nulls))
-            for page, summary, size in zip(pages, summaries, sizes, strict=True)
-        ]
+        return list(map(_Known, pages, summaries, sizes))
 
     def _write_pages(self, table: PageTable, low: int, high: int, first: int, last: int) -> None:
         run: list[_Known] = []
@@ -284,12 +284,11 @@ class _ChunkSlice:
         meta.pop(11, None)
         if dictionary is not None:
             meta[11] = (I64, dictionary)
-        statistics = statistics_of(
-            fold([page.summary for page in self._pages], self._leaf), self._leaf, self._old_statistics
-        )
+        whole = fold([page.summary for page in self._pages], self._leaf)
+        statistics = statistics_of(whole, self._leaf, self._old_statistics)
         if statistics:
             meta[12] = (STRUCT, statistics)
-        sizes = size_statistics_of([page.sizes for page in self._pages], self._old_sizes)
+        sizes = self._size_statistics(whole.nulls) if self._old_sizes else {}
         if sizes:
             meta[16] = (STRUCT, sizes)
         stats = [{1: (I32, kind), 2: (I32, code), 3: (I32, n)} for (kind, code), n in self._encodings.items()]
@@ -301,6 +300,10 @@ class _ChunkSlice:
             self._writer.take_bloom_filter(self._file, self._footer, meta)
         self._index(column)
         return column
+
+    def _size_statistics(self, nulls: int | None) -> Struct:
+        sizes = fold_sizes([page.sizes for page in self._pages])
+        return size_statistics_of(with_plain_levels(sizes, self._leaf, self._values, nulls), self._old_sizes)
 
     def _encodings_listed(self) -> list[int]:
         """The chunk's encodings without those that no page of the slice has; levels keep theirs."""

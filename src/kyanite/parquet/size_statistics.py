@@ -24,6 +24,9 @@ class Sizes(NamedTuple):
     definitions: tuple[int, ...] | None = None
 
 
+UNKNOWN_SIZES = Sizes()
+
+
 def indexed_sizes(column_index: Struct, offset_index: Struct, leaf: Leaf, pages: int) -> list[Sizes]:
     """What a chunk's page indexes (empty where it has none) tell of each of its pages."""
     texts = numbers_of(offset_index, PAGE_TEXTS)
@@ -66,9 +69,8 @@ def fold_sizes(pages: Sequence[Sizes]) -> Sizes:
     )
 
 
-def size_statistics_of(pages: Sequence[Sizes], source: Struct) -> Struct:
-    """The SizeStatistics of the pages with the members of `source`, as far as they are known."""
-    whole = fold_sizes(pages)
+def size_statistics_of(whole: Sizes, source: Struct) -> Struct:
+    """The SizeStatistics of a slice with the members of `source`, as far as they are known."""
     made: Struct = {}
     if TEXTS in source and whole.texts is not None:
         made[TEXTS] = (I64, whole.texts)

@@ -134,7 +134,7 @@ def test_what_one_page_does_not_tell_is_not_known_of_all():
     assert fold_sizes([known, known]) == Sizes(6, (4, 2), (2, 4, 0))
     assert fold_sizes([known, unknown]) == Sizes(None, (3, 2), None)
     source = {1: (I64, 9), 2: (LIST, (I64, [7, 2])), 3: (LIST, (I64, []))}
-    made = size_statistics_of([known, unknown], source)
+    made = size_statistics_of(fold_sizes([known, unknown]), source)
     assert numbers_of(made, 2) == (3, 2)
     assert (1 in made, numbers_of(made, 3)) == (False, ())
 
