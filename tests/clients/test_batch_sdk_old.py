@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from batch_server import ACCOUNT, batch_server
 
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / "bench" / ".venv" / "clients-old" / "bin" / "python"
 
-
-def test_the_older_client_runs_a_hundred_tasks(tmp_path):
-    if not PYTHON.exists():
-        if os.environ.get("CI"):
-            pytest.fail("the environment of the older clients is missing")
-        pytest.skip("needs the environment clients-old: python3 bench/environment.py clients-old")
+def test_the_older_client_runs_a_hundred_tasks(tmp_path, old_python):
     with batch_server(tmp_path / "home") as server:
         script = Path(__file__).parent / "old" / "batch_flow.py"
-        command = [PYTHON, script, server.url, ACCOUNT, server.key, server.storage_url]
+        command = [old_python, script, server.url, ACCOUNT, server.key, server.storage_url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
-import pytest
 from datafactory_server import ROWS, datafactory_server
 
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / "bench" / ".venv" / "clients-old" / "bin" / "python"
 
-
-def test_the_older_client_does_the_tutorial_with_typed_models(tmp_path: Path) -> None:
-    if not PYTHON.exists():
-        if os.environ.get("CI"):
-            pytest.fail("the environment of the older clients is missing")
-        pytest.skip("needs the environment clients-old: python3 bench/environment.py clients-old")
+def test_the_older_client_does_the_tutorial_with_typed_models(tmp_path: Path, old_python: Path) -> None:
     with datafactory_server(tmp_path / "home") as server:
         script = Path(__file__).parent / "old" / "datafactory_flow.py"
-        command = [PYTHON, script, server.url, server.ca_file, server.token, server.storage_key, server.batch_key]
+        command = [old_python, script, server.url, server.ca_file, server.token, server.storage_key, server.batch_key]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         assert [each for each in server.answered if each[2] >= 400] == []

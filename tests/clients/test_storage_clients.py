@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
-from storage_server import ROOT, Endpoint, host_style, path_style
+from storage_server import Endpoint, host_style, path_style
 
-OLD_PYTHON = ROOT / "bench" / ".venv" / "clients-old" / "bin" / "python"
 CLIENTS = ("adlfs", "blob", "blob_async", "datalake", "fsspec", "obstore", "pyarrow")
 
 
@@ -44,15 +42,11 @@ def test_an_account_without_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("style", [path_style, host_style])
-def test_azure_storage_blob_2(tmp_path: Path, style) -> None:
-    if not OLD_PYTHON.exists():
-        if os.environ.get("CI"):
-            pytest.fail("the environment of the older clients is missing")
-        pytest.skip("needs the environment clients-old: python3 bench/environment.py clients-old")
+def test_azure_storage_blob_2(tmp_path: Path, style, old_python: Path) -> None:
     with style(tmp_path) as endpoint:
         where = [endpoint.url.partition("://")[2]] if endpoint.url else []
         script = Path(__file__).parent / "old" / "storage_flow.py"
-        told = json.loads(endpoint.run(OLD_PYTHON, script, endpoint.account, endpoint.key, *where))
+        told = json.loads(endpoint.run(old_python, script, endpoint.account, endpoint.key, *where))
     assert told == {
         "made": [True, False],
         "text": "hello",
