@@ -89,7 +89,7 @@ def run(folder: Path, name: str, url: str) -> dict[str, list[tuple[str, str]]]:
             f"DefaultEndpointsProtocol=http;AccountName={storage.ACCOUNT};AccountKey={storage.KEY};BlobEndpoint={url}"
         ),
     }
-    command = ["npx", "mocha", "--require", "ts-node/register", "--timeout", "30000", "--exit", "--reporter", "json"]
+    command = ["npx", "mocha", "--require", "ts-node/register", "--timeout", "120000", "--exit", "--reporter", "json"]
     command += ["--reporter-option", f"output={out}", f"tests/blob/{name}.test.ts"]
     subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=1800
