@@ -3,6 +3,7 @@
 import functools
 import io
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -17,8 +18,8 @@ from kyanite.parquet import Source
 from kyanite.parquet.codecs import NotCuttable
 from kyanite.parquet.footer import read_footer
 from kyanite.parquet.page_cut import check_cuttable, data_header
-from kyanite.parquet.page_header import quick_page, summary_of_page
-from kyanite.parquet.pages import HeaderReader, page_of, page_tables
+from kyanite.parquet.page_header import Page, quick_page, summary_of_page
+from kyanite.parquet.pages import HeaderReader, PageTable, page_of, page_tables, steps_of_tables
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import page_summary
 from kyanite.parquet.thrift import decode
@@ -203,3 +204,47 @@ def test_quick_and_full_reading_agree(way, on_disk, tmp_path, monkeypatch):
     pages = sum(len(one.pages) for tables in quickly for one in tables)
     if on_disk:
         assert sum(page is not None for page in found) > 0.9 * pages
+
+
+def test_a_number_of_nulls_of_minus_one_is_none_told():
+    head, _ = HEADS["v1"]
+    leaf = replace(SMALL, max_definition=1)
+    bounds = b"\x28\x04\x09\0\0\0\x18\x04\x01\0\0\0\0"
+    page = quick_page(head + b"\x36\x01" + bounds + b"\0\0", 0, 4, leaf)
+    assert summary_of_page(page, leaf).nulls is None
+    page = quick_page(head + b"\x36\x06" + bounds + b"\0\0", 0, 4, leaf)
+    assert summary_of_page(page, leaf).nulls == 3
+
+
+def test_a_struct_in_the_place_of_the_compression_flag_is_no_statistics():
+    """Without the flag, what looks like statistics is another field: its bounds are not the page's."""
+    odd = bytes.fromhex("1506 15c801 15c801 5c 1514 1500 1514 1500 1500 1511 1c")
+    header = odd + b"\x36\0\x28\x04\x09\0\0\0\x18\x04\x01\0\0\0\0" + b"\0\0"
+    assert quick_page(header, 0, 4, SMALL) is None
+    page = full_page(header, SMALL)
+    assert summary_of_page(page, SMALL) == full_summary(page, SMALL)
+    assert summary_of_page(page, SMALL).low is None
+
+
+def test_a_page_of_fewer_than_no_bytes_is_refused():
+    out = io.BytesIO()
+    pq.write_table(pa.table({"a": pa.array(range(100), pa.int32())}), out, use_dictionary=False, compression="none")
+    data = bytearray(out.getvalue())
+    assert data[4:12] == bytes.fromhex("1500 15ae06 15ae06")
+    data[10] |= 1  # the compressed size is negative now
+    footer = read_footer(Source("f", lambda: io.BytesIO(data), len(data)))
+    with pytest.raises(DataError, match="beyond its column chunk"):
+        page_tables(io.BytesIO(data), footer, footer.row_groups[0])
+
+
+def test_rows_of_large_pages_are_looked_at():
+    pages = tuple(Page(start, b"h" * 10, size, size, 0, 0, 10, 10) for start, size in ((4, 100), (104, 1_000)))
+    looked = []
+
+    def inside(column, page):
+        looked.append((column, page.start))
+        return [(9, 100.0), (1, 900.0)]
+
+    steps = steps_of_tables([PageTable(None, pages, (0, 10, 20))], 7, [3.0], 500, inside)
+    assert looked == [(0, 104)]
+    assert (steps.size_at(10), steps.size_at(19), steps.size_at(20)) == (103.0, 203.0, 1103.0)

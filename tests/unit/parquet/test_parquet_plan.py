@@ -279,8 +279,8 @@ def test_only_row_groups_under_cuts_are_read(count, parts):
 def test_fewer_parts_are_not_missed_where_slices_drop_something():
     """Bytes that only whole row groups have do not prove that parts are needed."""
     steps = Steps((0, 100), (0.0, 10_000.0), 0.0)
-    groups = [Group(100, 14_000)] * 3
-    estimate = [linear_steps(100, 14_000)] * 3
-    for capacity in (10_100, 14_100, 17_100, 20_100, 21_100, 34_100):
+    for count, capacity in ((3, 10_100), (3, 14_100), (3, 20_100), (3, 21_100), (3, 34_100), (5, 34_886)):
+        groups = [Group(100, 14_000)] * count
+        estimate = [linear_steps(100, 14_000)] * count
         exact = Planner(groups, lambda _: steps, 50).by_bytes(capacity)
         assert len(Planner(groups, lambda _: steps, 50, 0, estimate.__getitem__).by_bytes(capacity)) == len(exact)
