@@ -189,10 +189,13 @@ class _Plan:
         """The part planned first is as large as it may be."""
         self._most_rows = None
 
-    def correct(self, rows: int, excess: float) -> None:
-        """A part of `rows` rows came out `excess` times the target: plan the rest smaller, the part itself surely."""
+    def correct(self, rows: int, excess: float, planned: float = 1) -> None:
+        """A part of `rows` rows came out `excess` times the target: plan the rest smaller, the part itself surely.
+
+        It was `planned` to be that many times the target: the less, the farther the estimate was from the truth.
+        """
         if self._most_rows is None and excess < ESTIMATE_ERROR:
-            self._slack = min(0.5, max(self._slack * 1.5, self._slack + (excess - 1) * 1.2))
+            self._slack = min(0.5, max(self._slack * 1.5, self._slack + (excess - 1) * 1.2, 1 - planned / excess))
             self._most_rows = rows - 1
         else:
             self._most_rows = max(1, min(rows - 1, int(rows / excess * REDO_SHARE)))
@@ -238,7 +241,8 @@ class _Run:
             made = put_part(inputs, part, writer, self._step)
             if made.part.bytes > self._plan.max_bytes and part.rows > 1:
                 self._writers.pop().abort()
-                self._plan.correct(part.rows, made.part.bytes / self._plan.max_bytes)
+                most = self._plan.max_bytes
+                self._plan.correct(part.rows, made.part.bytes / most, part.bytes / most)
                 return False
             self._plan.fits()
             check_part(writer, made.written, inputs.footer(0), part.rows, part.name)
