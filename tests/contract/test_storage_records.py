@@ -125,6 +125,29 @@ def test_what_is_newer_than_a_journal_stays(tmp_path: Path) -> None:
     again.close()
 
 
+def test_what_another_process_has_replaced_meanwhile_stays(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    with writer(tmp_path, 3) as process:
+        store.put("c", "key001", "newer")
+        assert process.stdin is not None
+        process.stdin.close()  # it moves what it has into the database
+        assert process.wait(10) == 0
+    assert [store.get("c", f"key{number:03}") for number in range(3)] == ["text0", "newer", "text2"]
+    store.close()
+
+
+def test_what_was_dropped_can_be_added_again(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.put("c", "key", "old")
+    store.drop("c", "key")
+    store.add("c", "key", "new")
+    assert store.get("c", "key") == "new"
+    store.close()
+    again = opened(tmp_path)
+    assert again.get("c", "key") == "new"
+    again.close()
+
+
 def test_a_process_that_ends_leaves_no_journal(tmp_path: Path) -> None:
     with writer(tmp_path, 3) as process:
         assert len(journals(tmp_path)) == 1

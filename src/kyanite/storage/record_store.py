@@ -26,6 +26,7 @@ _EVER = 2**63 - 1
 _DROPPED_AT_ONCE = 64
 _MOVED_AT_ONCE = 256
 _ASKED_AT_ONCE = 256
+_ADD = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?)"
 _REPLACE = "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)"
 
 
@@ -99,10 +100,12 @@ class RecordStore:
     def add(self, container: str, key: str, body: str) -> None:
         """Write the text, one line, of a key that was never there: for less than `put`, as many rows move together."""
         place = (container, key)
+        if place in self._dropped:  # it was there after all
+            self.put(container, key, body)
+            return
         row = (container, key, body, time.time_ns())
         with self._lock:
             self._journal.append(row)
-            self._dropped.pop(place, None)
             self._fresh[place] = row
             if len(self._fresh) >= _MOVED_AT_ONCE:
                 with _failures():
@@ -130,14 +133,14 @@ class RecordStore:
 
     def _write_fresh(self) -> None:
         if self._fresh:
-            self._together(_REPLACE, self._fresh.values())
+            self._together(_ADD, self._fresh.values())  # another process may have replaced one meanwhile
             self._fresh.clear()
             self._journal.clear()
 
     def _take_over(self) -> None:
         """Move what killed processes left in their journals; what the file has by now is newer."""
         for file, rows in self._journal.left():
-            self._together("INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?)", rows)
+            self._together(_ADD, rows)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(file)
 
