@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import re
-import secrets as randomness
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -102,7 +101,7 @@ class Vault:
         """The value under a name; a random base64 key is made when there is none yet."""
         value = self.get(name)
         if value is None:
-            value = base64.b64encode(randomness.token_bytes(bytes_of_randomness)).decode()
+            value = base64.b64encode(os.urandom(bytes_of_randomness)).decode()
             value = str(self._store({name: value}, keep_existing=True).entries[name]["value"])
         return value
 
@@ -242,7 +241,7 @@ def _merge(entries: dict[str, Entry], values: Mapping[str, str], keep_existing: 
         old = entries.get(name)
         if old is not None and (keep_existing or old["value"] == value):
             continue
-        entry: Entry = {"id": ids.get(value) or randomness.token_hex(12), "value": value}
+        entry: Entry = {"id": ids.get(value) or os.urandom(12).hex(), "value": value}
         if old is not None:
             entry["past"] = [*old.get("past", []), {"id": old["id"], "value": old["value"]}]
         entries[name] = entry

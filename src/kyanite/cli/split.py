@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +98,7 @@ def split(
     if plot is not None:
         check_plot(plot)
     chosen = {name: value for name, value in more.items() if value is not None}
-    with shown(session, quiet=bool(more["dry_run"])) as progress:
+    with _without_numpy(), shown(session, quiet=bool(more["dry_run"])) as progress:
         result = split_files(
             list(inputs), output, max_size=max_size, parts=parts, rows=rows,
             home=session.home_path, progress=progress, **chosen,
@@ -106,3 +109,20 @@ def split(
         session.print_json(result_json(result))
     else:
         show_result(session, result)
+
+
+@contextmanager
+def _without_numpy() -> Iterator[None]:
+    """Arrow loads numpy where it is installed: longer than all else that a split loads, and of no use to it.
+
+    Only where neither has been loaded: whoever needs numpy later gets it.
+    """
+    modules: dict[str, Any] = sys.modules
+    if "numpy" in modules or "pyarrow" in modules:
+        yield
+        return
+    modules["numpy"] = None  # the import system's own way to say that a module is not there
+    try:
+        yield
+    finally:
+        del modules["numpy"]

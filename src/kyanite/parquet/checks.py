@@ -28,16 +28,16 @@ def check_part(writer: Writer, written: Written, template: Footer, rows: int, na
     check_written(written, template, rows, name)
     if writer.tell() != written.size:
         raise InvariantError(f"{writer.tell()} bytes were written instead of {written.size}.", where=name)
+    import pyarrow as pa
+
+    tail = written.footer + packing.pack("<I", len(written.footer)) + MAGIC
     read_back = getattr(writer, "read_back", None)
     file: BinaryIO | None = read_back() if read_back else None
     if file is not None:
-        with closing(file):
-            _check_found(file, written, rows, name)
-    else:
-        import pyarrow as pa
-
-        tail = written.footer + packing.pack("<I", len(written.footer)) + MAGIC
-        _check_found(pa.BufferReader(MAGIC + tail), written, rows, name)
+        with closing(file):  # the footer only: what stands before it may still be on its way
+            file.seek(written.size - len(tail))
+            tail = file.read(len(tail))
+    _check_found(pa.BufferReader(MAGIC + tail), written, rows, name)
 
 
 def _check_found(file: Any, written: Written, rows: int, name: str) -> None:

@@ -5,6 +5,7 @@ Field numbers are those of parquet-format's `parquet.thrift`.
 
 from __future__ import annotations
 
+import os
 import re
 import struct as packing
 from collections.abc import Iterator, Sequence
@@ -140,11 +141,14 @@ def descriptor_of(file: BinaryIO) -> int | None:
 
 def read_exactly(file: BinaryIO, start: int, size: int, name: str) -> bytes:
     """The bytes `start` .. `start + size` of the file; `DataError` when it ends before."""
-    file.seek(start)
+    descriptor = descriptor_of(file)
+    if descriptor is None:
+        file.seek(start)
     pieces = []
     left = size
     while left:
-        piece = file.read(left)
+        # a file's own buffer would be filled from each place anew
+        piece = file.read(left) if descriptor is None else os.pread(descriptor, left, start + size - left)
         if not piece:
             raise DataError(f"The file ends {left} bytes before byte {start + size}.", where=name)
         pieces.append(bytes(piece))

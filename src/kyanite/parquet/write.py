@@ -39,6 +39,7 @@ from kyanite.parquet.thrift import (
 )
 
 BUFFER_BYTES = 1024 * 1024  # fits the processor's cache: larger ones are slower
+SMALL_BYTES = 64 * 1024  # read at once
 SYSTEM_COPY_BYTES = 64 * 1024  # smaller ranges are quicker through the buffer
 PIECE_BYTES = 8 * 1024 * 1024  # copied in the system between two looks at who cancelled
 INDEX_MEMORY_BYTES = 8 * 1024 * 1024
@@ -69,6 +70,11 @@ class RangeCopier:
         """Append bytes `start` .. `start + size` of the file to `out`; `DataError` when the file ends before."""
         done = self._copy_in_store(file, start, size, out) or self._copy_in_system(file, start, size, out)
         start, size = start + done, size - done
+        if size <= SMALL_BYTES:
+            if size:
+                out.write(read_exactly(file, start, size, name))
+                self._step(size)
+            return
         file.seek(start)
         readinto = getattr(file, "readinto", None)
         view = memoryview(self._buffer)

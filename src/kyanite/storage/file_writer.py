@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from typing import BinaryIO
 
 from kyanite.errors import StorageError
 from kyanite.storage.failures import storage_error
+from kyanite.storage.later_copies import NO_COPY, LaterCopies
 from kyanite.storage.ranges import range_file
 from kyanite.storage.uncommitted import UncommittedFile
 
 BUFFER_BYTES = 1024 * 1024
 MAPPED_BYTES = 8 * 1024 * 1024
-_NO_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM})
+LATER_BYTES = 1024 * 1024  # fewer are copied at once
 
 
 class FileWriter(UncommittedFile):
@@ -32,6 +33,7 @@ class FileWriter(UncommittedFile):
         self._discard = discard
         self._buffer = bytearray()
         self._written = 0
+        self._later = LaterCopies(fd)
         self.closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
@@ -60,20 +62,26 @@ class FileWriter(UncommittedFile):
     def read_back(self) -> BinaryIO:
         """What has been written so far, to be verified before the commit; close it before `commit`."""
         self.flush()
-        return range_file(self._written, lambda position, length: os.pread(self._fd, length, position), BUFFER_BYTES)
+        return range_file(self._written, self._pread, BUFFER_BYTES)
 
-    def copy_from(self, descriptor: int, start: int, size: int) -> int:
+    def copy_from(self, descriptor: int, start: int, size: int, later: Executor | None = None) -> int:
         """Append up to `size` bytes of another open file from byte `start` on, in the system; how many these were.
 
-        0 when the file ends there, -1 when the system does not copy between these two files.
+        0 when the file ends there, -1 when the system does not copy between these two files. With `later`, many bytes
+        may come by a thread of it while this file is written on; reading them, `sync` and `commit` wait for them.
         """
         self.flush()
         if not hasattr(os, "copy_file_range"):
             return -1
         try:
+            is_later = later is not None and size >= LATER_BYTES
+            if later is not None and is_later and self._later.add(later, descriptor, start, size, self._written):
+                self._written += size
+                os.lseek(self._fd, self._written, os.SEEK_SET)
+                return size
             count = os.copy_file_range(descriptor, self._fd, size, start)
         except OSError as problem:
-            if problem.errno in _NO_COPY:
+            if problem.errno in NO_COPY:
                 return -1
             self.abort()
             raise storage_error(problem, self._where) from problem
@@ -83,6 +91,7 @@ class FileWriter(UncommittedFile):
     def pieces(self) -> Iterator[memoryview]:
         """What has been written so far, mapped a few megabytes at a time; each piece is gone when the next is asked."""
         self.flush()
+        self._arrived()
         for start in range(0, self._written, MAPPED_BYTES):
             length = min(MAPPED_BYTES, self._written - start)
             try:
@@ -95,6 +104,7 @@ class FileWriter(UncommittedFile):
 
     def sync(self) -> None:
         """Put on disk what has been written so far, perhaps from another thread; `commit` does so too."""
+        self._arrived()
         try:
             os.fsync(self._fd)
         except OSError as problem:
@@ -104,6 +114,7 @@ class FileWriter(UncommittedFile):
         """Flush, put on disk and make visible at once in place of what was there."""
         self.flush()
         try:
+            self._later.wait()
             os.fsync(self._fd)
             os.close(self._fd)
             self._fd = -1
@@ -123,14 +134,26 @@ class FileWriter(UncommittedFile):
         self.closed = True
         self._buffer = bytearray()
         try:
+            self._later.cancel()
             if self._fd >= 0:
                 os.close(self._fd)
         finally:
             self._discard()
 
+    def _pread(self, start: int, length: int) -> bytes:
+        self._later.wait(start, start + length)
+        return os.pread(self._fd, length, start)
+
+    def _arrived(self) -> None:
+        """All that is to come is there."""
+        try:
+            self._later.wait()
+        except OSError as problem:
+            raise storage_error(problem, self._where) from problem
+
     def _read(self, start: int, length: int) -> bytes:
         try:
-            data = os.pread(self._fd, length, start)
+            data = self._pread(start, length)
         except OSError as problem:
             raise storage_error(problem, self._where) from problem
         if len(data) < length:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -177,3 +178,18 @@ def test_many_parts_are_shown_as_the_first_and_the_last(capsys: pytest.CaptureFi
     assert "part-500" not in shown
     assert "one row alone is larger" in shown
     assert "1,000 rows in, 999 rows out, 1 LOST" in shown
+
+
+def test_a_split_does_not_load_numpy_and_leaves_it_to_others(texts: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from kyanite.cli.main import main\n"
+        "code = main(['split', sys.argv[1], sys.argv[2], '--parts', '3', '--json'])\n"
+        "loaded = sys.modules.get('numpy'), 'pyarrow' in sys.modules\n"
+        "import numpy\n"
+        "print(code, *loaded, numpy.arange(3).sum(), file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", program, str(texts), str(tmp_path / "out")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stderr.split() == ["0", "None", "True", "3"]
+    assert len(json.loads(done.stdout)["parts"]) == 3

@@ -1,11 +1,14 @@
 """What a file being written can do besides taking bytes: copy in the system, show its bytes, reach the disk early."""
 
+import errno
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from kyanite.errors import StorageError
-from kyanite.storage.file_writer import MAPPED_BYTES, FileWriter
+from kyanite.storage.file_writer import LATER_BYTES, MAPPED_BYTES, FileWriter
 
 
 @pytest.fixture
@@ -63,3 +66,106 @@ def test_pieces_are_all_that_was_written(written):
     assert b"".join(bytes(piece) for piece in writer.pieces()) == data
     writer.sync()
     assert not writer.closed
+
+
+class Held:
+    """copy_file_range that begins when it is let go, and may fail."""
+
+    def __init__(self, monkeypatch, answer=None):
+        self.go = threading.Event()
+        self.begun = threading.Event()
+        self.answer = answer
+        self.real = os.copy_file_range
+        monkeypatch.setattr(os, "copy_file_range", self)
+
+    def __call__(self, *arguments):
+        self.begun.set()
+        assert self.go.wait(10)
+        if isinstance(self.answer, OSError):
+            raise self.answer
+        return self.real(*arguments) if self.answer is None else self.answer
+
+
+@pytest.fixture
+def source(tmp_path):
+    (tmp_path / "in").write_bytes(os.urandom(LATER_BYTES + 1_000))
+    with (tmp_path / "in").open("rb") as file:
+        yield file
+
+
+@pytest.fixture
+def later():
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("answer", [None, 0, OSError(errno.EXDEV, "other file system")])
+def test_what_is_copied_later_is_written_around(written, source, later, monkeypatch, answer):
+    path, writer = written
+    held = Held(monkeypatch, answer)
+    writer.write(b"head")
+    assert writer.copy_from(source.fileno(), 1_000, LATER_BYTES, later) == LATER_BYTES
+    source.close()
+    writer.write(b"tail")
+    assert writer.tell() == LATER_BYTES + 8
+    with writer.read_back() as back:  # what stands around it is not waited for
+        back.seek(LATER_BYTES + 4)
+        assert back.read(4) == b"tail"
+    held.go.set()
+    writer.commit()
+    assert path.read_bytes() == b"head" + (path.parent / "in").read_bytes()[1_000:] + b"tail"
+
+
+def test_what_is_still_to_come_is_read_when_it_is_there(written, source, later, monkeypatch):
+    _, writer = written
+    held = Held(monkeypatch)
+    writer.copy_from(source.fileno(), 0, LATER_BYTES, later)
+    held.go.set()
+    with writer.read_back() as back:
+        assert back.read() == source.read(LATER_BYTES)
+
+
+def test_a_file_that_ends_before_is_not_promised(written, source, later):
+    _, writer = written
+    assert writer.copy_from(source.fileno(), 2_000, LATER_BYTES, later) == LATER_BYTES - 1_000
+    assert writer.tell() == LATER_BYTES - 1_000
+
+
+def test_a_file_that_became_shorter_is_an_error(written, source, later, monkeypatch):
+    path, writer = written
+    held = Held(monkeypatch)
+    writer.copy_from(source.fileno(), 0, LATER_BYTES, later)
+    assert held.begun.wait(10)
+    os.truncate(source.name, 5_000)
+    held.go.set()
+    with pytest.raises(StorageError, match="became shorter"):
+        writer.commit()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("ask", ["sync", "commit", "pieces"])
+def test_a_disk_that_becomes_full_later_is_told(written, source, later, monkeypatch, ask):
+    path, writer = written
+    held = Held(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    writer.copy_from(source.fileno(), 0, LATER_BYTES, later)
+    held.go.set()
+    with pytest.raises(StorageError) as error:
+        list(getattr(writer, ask)() or ())
+    assert error.value.error_code == "DiskFull"
+    writer.abort()
+    assert not path.exists()
+
+
+def test_an_abort_waits_for_what_is_being_copied(written, source, later, monkeypatch):
+    path, writer = written
+    held = Held(monkeypatch)
+    for _ in range(3):
+        writer.copy_from(source.fileno(), 0, LATER_BYTES, later)
+    assert held.begun.wait(10)
+    aborting = threading.Thread(target=writer.abort)
+    aborting.start()
+    aborting.join(0.05)
+    assert aborting.is_alive()
+    held.go.set()
+    aborting.join(10)
+    assert not path.exists()
