@@ -134,6 +134,15 @@ def test_dictionaries_that_cost_no_part_are_carried(share):
     assert max(map(len, parts)) / min(map(len, parts)) < 1.05
 
 
+@pytest.mark.parametrize(("most", "count"), [(50_000, 4), (60_000, 4), (70_000, 3)])
+def test_row_groups_that_dictionaries_would_keep_whole_make_fewer_and_equal_parts(most, count):
+    data = written(pa.table({"a": range(20_000), "b": range(20_000)}), row_group_size=3_000)
+    result, parts = split_all(data, max_bytes=most)
+    check(data, result, parts, most)
+    assert len(parts) == count  # 7, 6 and 4 if they stayed whole, one of them small
+    assert max(map(len, parts)) < 1.01 * min(map(len, parts))
+
+
 def test_a_dictionary_above_the_target_is_never_carried():
     texts = [f"{n % 4000:030d}" for n in range(20_000)]
     data = written(pa.table({"text": texts}), compression="none")

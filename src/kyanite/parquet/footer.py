@@ -174,10 +174,10 @@ def footer_of(file: BinaryIO, size: int, name: str) -> Footer:
         raise _encrypted(name)
     if magic != MAGIC:
         raise DataError("The file does not end with a parquet footer: it is cut off or no parquet file.", where=name)
+    if length > size - 12:
+        raise DataError("The parquet footer is said to be larger than the file, which is damaged.", where=name)
     if length > limits.PARQUET_FOOTER_BYTES:
         raise LimitError(f"The footer has {length} bytes, more than {limits.PARQUET_FOOTER_BYTES}.", where=name)
-    if length > size - 12:
-        raise DataError("The parquet footer is larger than the file.", where=name)
     data = tail[-8 - length : -8] if length + 8 <= len(tail) else read_exactly(file, size - 8 - length, length, name)
     return parse_footer(data, size, name)
 

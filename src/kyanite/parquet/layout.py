@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 
 from kyanite.errors import DataError, UnsupportedError
 from kyanite.parquet.codecs import NotCuttable
@@ -21,6 +22,8 @@ SNAP_SHARE = 0.02  # of the dictionary limit: 0.1 % of a part, at either end
 CUT_ENDS_BYTES = 40  # per column: the second header of a page cut in two
 MOST_CARRIED = 10  # dictionary limits, so half a part: larger dictionaries are never repeated
 CARRIED_COST = 1.5  # times the parts (or bytes) with no dictionary repeated: encoding flights anew takes as much
+UNEVEN = 1.05  # times the smallest part
+CHEAP_BYTES = 16 * 1024 * 1024  # of all row groups: encoded anew within half a second
 
 
 Make = Callable[[Planner], tuple[Part, ...]]
@@ -89,8 +92,16 @@ class Layout:
         return carried
 
     def _is_costly(self, carried: Sequence[Part], make: Make) -> bool:
-        """Whether repeating dictionaries takes many more parts or bytes than there would be without."""
-        large = [cut.group for cut in self._cut_pieces(carried) if self._repeats(cut, self._inputs.dictionary_limit)]
+        """Whether repeating dictionaries takes many more parts or bytes than there would be without.
+
+        Where little has to be encoded, one part more is many, and parts that are not alike are reason enough to try.
+        """
+        limit = self._inputs.dictionary_limit
+        is_cheap = limit < float("inf") and sum(group.size for group in self._groups) <= CHEAP_BYTES
+        if is_cheap and self._are_uneven(carried):
+            return True
+        large = [cut.group for cut in self._cut_pieces(carried) if self._repeats(cut, limit)]
+        large = large or self._left_whole(carried, limit)
         if not large:
             return False
         groups = {group: self._pages_of(self._places[group]).steps.hopeful() for group in set(large)}
@@ -101,7 +112,20 @@ class Layout:
             )
         )
         (parts, size), (least_parts, least) = self._cost(carried), self._cost(ideal, groups)
+        if is_cheap:
+            return parts > least_parts or size > least * CARRIED_COST
         return parts > max(least_parts + 1, least_parts * CARRIED_COST) or size > least * CARRIED_COST
+
+    def _left_whole(self, planned: Sequence[Part], limit: float) -> list[int]:
+        """Row groups that begin parts whole, though the parts are too many: slices of them would repeat too much."""
+        if limit == float("inf") or len(planned) <= ceil(self._cost(planned)[1] / (2 * MOST_CARRIED * limit)):
+            return []
+        begins = [part[0].group for part in planned[1:]]
+        return [group for group in begins if self._pages_of(self._places[group]).steps.dictionaries_from(0) > limit]
+
+    def _are_uneven(self, planned: Sequence[Part]) -> bool:
+        sizes = [self.base + sum(map(self._bytes_of, part)) for part in planned]
+        return max(sizes, default=0) > UNEVEN * min(sizes, default=0)
 
     def _cost(self, planned: Sequence[Part], groups: Mapping[int, Steps] | None = None) -> tuple[int, float]:
         """The number of parts and their predicted bytes, with other steps for some row groups."""
