@@ -18,7 +18,7 @@ def draw(results: list[dict], file: str) -> None:
         colours = {"kyanite": "tab:green", "cp": "tab:gray"}
         for place, at in enumerate(order):
             name = peers[at]["name"]
-            wrong = not peers[at]["right"] and name != "cp"
+            wrong = not peers[at]["right"] and not name.startswith("cp")
             hatch = "//" if wrong else None
             axis.barh(place, walls[at], color=colours.get(name, "tab:blue"), hatch=hatch, alpha=0.5 if wrong else 1)
             axis.text(walls[at], place, f" {walls[at]:.2f} s{' (wrong)' if wrong else ''}", va="center", fontsize=8)
