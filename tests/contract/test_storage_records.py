@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from kyanite.storage import properties
 from kyanite.storage.record_store import RecordStore, record_store
 
 
@@ -192,3 +194,16 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
     assert other.get("c", "three") == "text"
     other.close()
     store.close()
+
+
+def test_records_read_together_are_all_there_when_the_cache_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(properties, "PROPERTIES_CACHED", 10)
+    monkeypatch.setattr(properties.Records, "_cache", OrderedDict())
+    records = properties.Records(tmp_path, "c")
+    for number in range(16):
+        records.add(f"{number:x}-1", properties.Properties(metadata={"number": str(number)}))
+    found = records.read_all([f"{number:x}-1" for number in (*range(6, 16), *range(6))])
+    assert [record and record.metadata["number"] for record in found] == [str(n) for n in (*range(6, 16), *range(6))]
+    properties.record_store(str(tmp_path)).close()

@@ -104,9 +104,12 @@ class _Files:
         ):
             found: list[tuple[str, tuple[str, ...], os.stat_result]] = []
             for child, path in waiting:
-                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                    status = os.stat("/".join(child.stored), dir_fd=folder, follow_symlinks=False)
-                    found.append((path, child.stored, status))
+                place = child.stored
+                try:
+                    name = place[0] if len(place) == 1 else "/".join(place)
+                    found.append((path, place, os.stat(name, dir_fd=folder, follow_symlinks=False)))
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
         records = store.records(container).read_all([key_of(status) for _, _, status in found])
         for (path, place, status), record in zip(found, records, strict=True):
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:

@@ -144,9 +144,10 @@ class Records:
         store = existing_store(account) if missing else None
         if store is None:
             return found
-        for key, body in store.get_all(container, missing).items():
-            self._remember((account, container, key), _properties(json.loads(body)))
-        return [cache.get((account, container, key)) for key in keys]
+        read = {key: _properties(json.loads(body)) for key, body in store.get_all(container, missing).items()}
+        for key, record in read.items():  # the cache may forget others of these for them
+            self._remember((account, container, key), record)
+        return [record or read.get(key) for key, record in zip(keys, found, strict=True)]
 
     def put(self, key: str, properties: Properties) -> None:
         """Write a record, or replace one at once."""
