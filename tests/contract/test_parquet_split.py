@@ -143,6 +143,19 @@ def test_row_groups_that_dictionaries_would_keep_whole_make_fewer_and_equal_part
     assert max(map(len, parts)) < 1.01 * min(map(len, parts))
 
 
+def test_parts_that_differ_by_repeated_dictionaries_are_alike_when_little_is_encoded_anew():
+    rng = random.Random(7)
+    rows = 600_000
+    table = pa.table({"n": range(rows), "real": [rng.random() for _ in range(rows)]})
+    data = written(table, row_group_size=30_000, compression="none", use_dictionary=["n"])
+    most = 1_700_000
+    result, parts = split_all(data, max_bytes=most)
+    check(data, result, parts, most)
+    assert result.encoded.row_groups > 0
+    assert len(parts) == 7
+    assert max(map(len, parts)) < 1.006 * min(map(len, parts))  # 1.012 if each slice repeated them
+
+
 def test_a_dictionary_above_the_target_is_never_carried():
     texts = [f"{n % 4000:030d}" for n in range(20_000)]
     data = written(pa.table({"text": texts}), compression="none")

@@ -22,7 +22,10 @@ SNAP_SHARE = 0.02  # of the dictionary limit: 0.1 % of a part, at either end
 CUT_ENDS_BYTES = 40  # per column: the second header of a page cut in two
 MOST_CARRIED = 10  # dictionary limits, so half a part: larger dictionaries are never repeated
 CARRIED_COST = 1.5  # times the parts (or bytes) with no dictionary repeated: encoding flights anew takes as much
-UNEVEN = 1.05  # times the smallest part
+FAR_FROM_ALIKE, UNEVEN, ALIKE = 1.05, 1.02, 1.005  # the largest part as a multiple of the smallest
+UNEVEN_COST = 1.05  # times the bytes, for parts that are alike
+LARGE_PART = 1024 * 1024  # smaller ones are never quite alike
+SMALL_SHARE = 0.1  # of the dictionary limit, so half a percent of a part
 CHEAP_BYTES = 16 * 1024 * 1024  # of all row groups: encoded anew within half a second
 
 
@@ -78,15 +81,22 @@ class Layout:
         if self._decided:
             return carried
         self._decided = True
-        if not self._is_costly(carried, make):
+        if self._is_costly(carried, make):
+            most = self._inputs.dictionary_limit
+        elif self._is_cheaply_evened(carried):
+            most = self._inputs.dictionary_limit * SMALL_SHARE
+        else:
             return carried
         before = self._carried, self._places[:], self._groups[:]
-        cost = self._cost(carried)
-        self._carried = self._inputs.dictionary_limit
+        cost, unevenness = self._cost(carried), self._unevenness(carried)
+        self._carried = most
         with suppress(DataError):  # what cannot be decoded can still be copied
             encoded = self._settled(make)
             parts, size = self._cost(encoded)
             if size <= cost[1] and (parts, size) < cost:
+                return encoded
+            is_alike = unevenness > UNEVEN and self._unevenness(encoded) <= ALIKE
+            if is_alike and parts <= cost[0] and size <= cost[1] * UNEVEN_COST:
                 return encoded
         self._carried, self._places, self._groups = before
         return carried
@@ -94,11 +104,11 @@ class Layout:
     def _is_costly(self, carried: Sequence[Part], make: Make) -> bool:
         """Whether repeating dictionaries takes many more parts or bytes than there would be without.
 
-        Where little has to be encoded, one part more is many, and parts that are not alike are reason enough to try.
+        Where little has to be encoded, one part more is many, and parts that are far from alike are reason enough.
         """
         limit = self._inputs.dictionary_limit
         is_cheap = limit < float("inf") and sum(group.size for group in self._groups) <= CHEAP_BYTES
-        if is_cheap and self._are_uneven(carried):
+        if is_cheap and self._unevenness(carried) > FAR_FROM_ALIKE:
             return True
         large = [cut.group for cut in self._cut_pieces(carried) if self._repeats(cut, limit)]
         large = large or self._left_whole(carried, limit)
@@ -123,9 +133,21 @@ class Layout:
         begins = [part[0].group for part in planned[1:]]
         return [group for group in begins if self._pages_of(self._places[group]).steps.dictionaries_from(0) > limit]
 
-    def _are_uneven(self, planned: Sequence[Part]) -> bool:
+    def _is_cheaply_evened(self, planned: Sequence[Part]) -> bool:
+        """Whether parts differ by the dictionaries of a few row groups, which are soon encoded without them."""
+        limit = self._inputs.dictionary_limit
+        if limit == float("inf") or 2 * MOST_CARRIED * limit < LARGE_PART or self._unevenness(planned) <= ALIKE:
+            return False
+        groups = {piece.group for piece in self._cut_pieces(planned)} | {part[0].group for part in planned[1:]}
+        if sum(self._groups[group].size for group in groups) > 2 * CHEAP_BYTES:
+            return False
+        steps = (self._pages_of(self._places[group]).steps for group in groups)
+        return any(one.dictionaries_from(0) > limit * SMALL_SHARE for one in steps)
+
+    def _unevenness(self, planned: Sequence[Part]) -> float:
+        """The largest part as a multiple of the smallest."""
         sizes = [self.base + sum(map(self._bytes_of, part)) for part in planned]
-        return max(sizes, default=0) > UNEVEN * min(sizes, default=0)
+        return max(sizes, default=1) / min(sizes, default=1)
 
     def _cost(self, planned: Sequence[Part], groups: Mapping[int, Steps] | None = None) -> tuple[int, float]:
         """The number of parts and their predicted bytes, with other steps for some row groups."""
