@@ -306,7 +306,7 @@ def test_a_node_has_one_agent_however_many_start_it(nodes, tmp_path):
 
 
 def test_a_killed_agent_takes_its_commands_along_and_the_next_one_works(nodes):
-    launch(nodes, f"{sys.executable} -c 'import os; os.fork(); os.setsid(); os.system(\"sleep 120\")'")
+    launch(nodes, f"{sys.executable} -c 'import os; os.fork() or os.setsid(); os.system(\"sleep 120\")'")
     until(lambda: nodes.poll([FIRST])[1].status == "running")
     who = agent_of(nodes)
     below = until(lambda: processes.descendants([who["pid"]]))

@@ -190,6 +190,16 @@ def end_marked(marks: Collection[bytes]) -> None:
         time.sleep(0.01)
 
 
+def end_below() -> None:
+    """Kill every process below us, until none is left (Linux); one that is just being started has no mark yet."""
+    for _ in range(200):
+        found = processes.descendants([os.getpid()])
+        if not found:
+            return
+        processes.send(found, signal.SIGKILL)
+        time.sleep(0.01)
+
+
 def signal_tree(child: int, mark: bytes, number: int) -> None:
     """Signal a command, its group, everything below it, and what it left to us."""
     try:

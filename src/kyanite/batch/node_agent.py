@@ -341,8 +341,10 @@ def guard(folder: str) -> int:
     os.setsid()
     agent = os.fork()
     if agent:
+        commands.become_parent()  # what a killed agent leaves running is ours then
         _, status = os.waitpid(agent, 0)
         if os.waitstatus_to_exitcode(status) < 0 and processes.LINUX:
+            commands.end_below()
             commands.end_marked(_marks_of(agent, folder))
         os._exit(0)
     return 0
