@@ -35,7 +35,6 @@ SMALLEST_TARGET = 40_000  # bytes; a footer of 15 columns takes 4,000 of them
 SPREAD = 0.05, 5_000  # of the largest part, and bytes more: the parts are small, so that a cut page counts
 FASTPARQUET = "fastparquet reads None where a chunk's dictionary gives way to plain pages, in pyarrow's files too"
 KNOWN = {  # (test or reader, case) -> the defect; one of ours that is gone must go from here too
-    ("sizes", "datafusion-small-row-groups"): "dictionaries are three quarters of row groups of a third of a part",
     ("fastparquet", "arro3-bloom"): FASTPARQUET,
     ("fastparquet", "arro3-nested-brotli"): FASTPARQUET,
     ("fastparquet", "arro3-nested-v2"): FASTPARQUET,
