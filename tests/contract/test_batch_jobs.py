@@ -414,17 +414,22 @@ def test_release_runs_once(batch):
     assert batch.nodes.order.count("jobrelease") == 1
 
 
-def test_a_release_that_never_began_is_begun_again(batch):
-    """Its process was killed between writing it down and launching it, and another one fenced it."""
+def release_that_ends(batch, ending):
+    """A release that hangs, and of which a node is told to have ended like this."""
     prepared_job(batch, release="hang")
     batch.task("a")
     batch.turn()
     batch.service.terminate_job("acct", "j")
     batch.turn()
     (attempt,) = batch.service._store.open_attempts()
-    batch.service._scheduler._ledger.settle(attempt, Fenced())
+    batch.service._scheduler._ledger.settle(attempt, ending)
     batch.service._scheduler._ledger.gone([attempt])
     batch.turn()
+
+
+def test_a_release_that_never_began_is_begun_again(batch):
+    """Its process was killed between writing it down and launching it, and another one fenced it."""
+    release_that_ends(batch, Fenced())
     assert batch.wire_job()["state"] == "terminating"
     assert [item["jobReleaseTaskExecutionInfo"]["state"] for item in status(batch)] == ["running"]
     batch.nodes.finish("jobrelease")
@@ -433,15 +438,7 @@ def test_a_release_that_never_began_is_begun_again(batch):
 
 
 def test_a_release_that_was_lost_does_not_run_twice(batch):
-    prepared_job(batch, release="hang")
-    batch.task("a")
-    batch.turn()
-    batch.service.terminate_job("acct", "j")
-    batch.turn()
-    (attempt,) = batch.service._store.open_attempts()
-    batch.service._scheduler._ledger.settle(attempt, Lost())
-    batch.service._scheduler._ledger.gone([attempt])
-    batch.turn()
+    release_that_ends(batch, Lost())
     assert batch.wire_job()["state"] == "completed"
     assert [item["jobReleaseTaskExecutionInfo"]["result"] for item in status(batch)] == ["failure"]
 

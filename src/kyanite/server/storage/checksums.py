@@ -7,14 +7,13 @@ first, in base64.
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import hashlib
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
-from kyanite.errors import StorageError, UserError
-from kyanite.server.storage.headers import read_md5
+from kyanite.errors import StorageError
+from kyanite.server.storage.headers import read_digest, read_md5
 
 CRC64_HEADER = "x-ms-content-crc64"
 STRUCTURED_HEADER = "x-ms-structured-body"
@@ -127,10 +126,4 @@ def given_checksums(
 
 def read_crc64(text: str, name: str) -> bytes:
     """The eight bytes of a CRC64 header. UserError `InvalidHeaderValue`."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    if len(raw) != 8:
-        raise UserError(f"The CRC64 value in {name} is invalid: 8 bytes in base64.", code="InvalidHeaderValue")
-    return raw
+    return read_digest(text, name, "CRC64", 8, "InvalidHeaderValue")

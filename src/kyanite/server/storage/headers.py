@@ -119,12 +119,17 @@ def read_properties(headers: Mapping[str, str], *, plain: bool = False) -> dict[
 
 def read_md5(text: str, name: str) -> bytes:
     """The 16 bytes of an MD5 header. UserError `InvalidMd5`."""
+    return read_digest(text, name, "MD5", 16, "InvalidMd5")
+
+
+def read_digest(text: str, name: str, kind: str, size: int, code: str) -> bytes:
+    """The `size` bytes of a header that has them in base64; UserError `code` when it does not."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raw = b""
-    if len(raw) != 16:
-        raise UserError(f"The MD5 value in {name} is invalid: 16 bytes in base64.", code="InvalidMd5")
+    if len(raw) != size:
+        raise UserError(f"The {kind} value in {name} is invalid: {size} bytes in base64.", code=code)
     return raw
 
 
