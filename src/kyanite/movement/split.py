@@ -27,7 +27,7 @@ from kyanite.movement.split_model import (
 from kyanite.movement.split_names import Namings, prefixes_of
 from kyanite.movement.split_publish import PartSet, Present, look, part_set
 from kyanite.movement.split_run import Counts, Ran, RanPart, plan_group, run_group
-from kyanite.movement.split_schema import columns_of, fingerprint, have_one_schema
+from kyanite.movement.split_schema import fingerprint, have_one_schema
 from kyanite.storage.model import join
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _manifest(job: _Job, ran: Sequence[Ran], *, planned: bool = False) -> Manife
         for number, one in enumerate(ran)
         for part in one.parts
     ]  # fmt: skip
-    schemas = () if planned else tuple(fingerprint(columns_of(group[0].source)) for group in job.groups)
+    schemas = () if planned else tuple(fingerprint(one.columns) for one in ran)
     inputs = tuple(input_document(file) for file in job.files)
     return Manifest(job.options.document(), inputs, tuple(parts), schemas)
 

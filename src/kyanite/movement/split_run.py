@@ -16,6 +16,7 @@ from kyanite.parquet import Part, PlannedPart, Source, SplitResult, Writer
 from kyanite.parquet import plan as plan_parquet
 from kyanite.parquet import split as split_parquet
 from kyanite.parquet import verify as verify_parquet
+from kyanite.parquet.schema import Column
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ class RanPart:
 
 @dataclass(frozen=True)
 class Ran:
-    """The parts of one sequence and their sums."""
+    """The parts of one sequence and their sums; `columns` of the rows, where parts were written."""
 
     parts: tuple[RanPart, ...]
     counts: Counts
+    columns: tuple[Column, ...] = ()
 
 
 def run_group(
@@ -77,7 +79,7 @@ def run_group(
     parts = tuple(_ran(part, part.oversize, checksums[part.name]) for part in result.parts)
     rewritten = sum(part.rewritten for part in result.parts)
     works = (result.raw.bytes, result.cut.bytes, rewritten, result.encoded.bytes)
-    return Ran(parts, Counts(result.rows_in, result.bytes_out, len(parts), *works))
+    return Ran(parts, Counts(result.rows_in, result.bytes_out, len(parts), *works), result.columns)
 
 
 _Told = Callable[[int, int, int], None]

@@ -4,48 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kyanite.errors import DataError
 from kyanite.movement.split_inputs import InputFile
-from kyanite.parquet import Source
+from kyanite.parquet.columns import columns_of
 from kyanite.parquet.footer import read_footer
+from kyanite.parquet.schema import Column
 
 COLUMNS_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Column:
-    """A leaf column: dotted path, and its type as a text that tells any two different types apart."""
-
-    path: str
-    type: str
-
-
-def columns_of(source: Source) -> tuple[Column, ...]:
-    """The leaf columns of a parquet file; the errors of `read_footer` for one that cannot be read."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with source.open() as file:
-        try:
-            schema = pq.ParquetFile(file).schema
-        except (pa.ArrowException, OSError) as problem:
-            read_footer(source)  # says better what is wrong
-            raise DataError(f"The footer cannot be read: {problem}", where=source.name) from problem
-        return tuple(_column(schema.column(index)) for index in range(len(schema.names)))
-
-
-def _column(column: object) -> Column:
-    kind = str(getattr(column, "logical_type", "None"))
-    physical = str(getattr(column, "physical_type", ""))
-    length = getattr(column, "length", 0)
-    text = f"{physical}({length})" if physical == "FIXED_LEN_BYTE_ARRAY" else physical
-    if kind != "None":
-        text += f" {kind}"
-    levels = (getattr(column, "max_definition_level", 0), getattr(column, "max_repetition_level", 0))
-    nullable = {(0, 0): "required", (1, 0): "optional"}.get(levels, f"levels {levels[0]}/{levels[1]}")
-    return Column(str(getattr(column, "path", "")), f"{text} {nullable}")
 
 
 def fingerprint(columns: Sequence[Column]) -> str:
@@ -56,9 +22,9 @@ def fingerprint(columns: Sequence[Column]) -> str:
 
 def have_one_schema(files: Sequence[InputFile], merge: bool | None) -> bool:
     """Whether all files have the same columns; with `merge` a DataError tells which file and columns differ."""
-    first = columns_of(files[0].source)
+    first = columns_of(read_footer(files[0].source))
     for file in files[1:]:
-        columns = columns_of(file.source)
+        columns = columns_of(read_footer(file.source))
         if columns == first:
             continue
         if merge:

@@ -121,6 +121,24 @@ def levels(data: bytes, width: int, count: int) -> bytes:
     return bytes(out)
 
 
+def distinct(data: bytes, width: int, count: int) -> set[int]:
+    """The different values among the first `count`, each of `width` bits (at most 32)."""
+    if width > 32:
+        raise DataError(f"A page's dictionary indices have {width} bits.")
+    found: set[int] = set()
+    for packed, values, begin, end in runs(data, width, count):
+        if packed and width:
+            # As binary digits the first value stands last; all come apart at the speed of slices
+            digits = format(int.from_bytes(data[begin:end], "little"), f"0{8 * (end - begin)}b")
+            last = len(digits)
+            found.update(
+                int(text, 2) for text in {digits[at : at + width] for at in range(last - values * width, last, width)}
+            )
+        else:
+            found.add(int.from_bytes(data[begin:end], "little"))
+    return found
+
+
 def _unpack(data: bytes, width: int) -> bytes:
     if width == 8:
         return data

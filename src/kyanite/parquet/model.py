@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from kyanite.errors import ActivityError
+from kyanite.parquet.schema import Column
 
 Progress = Callable[[int, int, int], None]
 Cancelled = Callable[[], bool]
@@ -100,13 +101,17 @@ class Part:
 
 @dataclass(frozen=True)
 class SplitResult:
-    """What a split did; the rows of the written footers always equal the rows of the input."""
+    """What a split did; the rows of the written footers always equal the rows of the input.
+
+    `columns` are those of the first source.
+    """
 
     parts: tuple[Part, ...]
     rows_in: int
     rows_out: int
     bytes_in: int
     bytes_out: int
+    columns: tuple[Column, ...]
 
     @property
     def raw(self) -> Work:

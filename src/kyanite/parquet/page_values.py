@@ -1,4 +1,4 @@
-"""The least and the greatest of a page's values, found by pyarrow in a file made of this page alone; bytes of texts."""
+"""The least and the greatest of a page's values; bytes of texts. pyarrow reads large pages."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import struct as packing
 from typing import TYPE_CHECKING, Any
 
 from kyanite.parquet import delta
-from kyanite.parquet.footer import MAGIC
+from kyanite.parquet.footer import MAGIC, naming
 from kyanite.parquet.order import BYTE_ARRAY, key_of
 from kyanite.parquet.reencode import decoding
 from kyanite.parquet.schema import Leaf
+from kyanite.parquet.small_pages import is_small, small_bounds
 from kyanite.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, encode
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ def bounds_of(
     """
     if not leaf.order or not count:
         return None
+    if is_small(encoding, count, dictionary):
+        with naming(name):
+            return small_bounds(values, count, leaf, dictionary)
     array = _decoded(values, encoding, count, leaf, dictionary, name)
     if dictionary is not None and leaf.type == BYTE_ARRAY:
         array = _compute("take", array.dictionary, _compute("unique", array.indices))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from kyanite import limits
 from kyanite.errors import DataError, LimitError
@@ -30,6 +31,13 @@ class Leaf:
         return VALUE_BYTES.get(self.type, self.length)
 
 
+class Column(NamedTuple):
+    """A leaf column: dotted path, and its type as a text that tells any two different types apart."""
+
+    path: str
+    type: str
+
+
 def column_name(leaf: Leaf) -> str:
     """The column as people write it: `a.b.c`."""
     return ".".join(leaf.path)
@@ -45,9 +53,14 @@ def schema_key_of(struct: Struct) -> bytes:
     return encode(key)
 
 
+def leaf_elements(footer: Struct) -> list[Struct]:
+    """The SchemaElements of the columns, in order."""
+    return [element for element in structs_of(footer, 2)[1:] if 1 in element and not number_of(element, 5, 0)]
+
+
 def ordered_leaves(leaves: tuple[Leaf, ...], footer: Struct) -> tuple[Leaf, ...]:
     """The leaves with the order of their bounds."""
-    elements = [element for element in structs_of(footer, 2)[1:] if 1 in element and not number_of(element, 5, 0)]
+    elements = leaf_elements(footer)
     orders = declared_orders(footer, len(leaves))
     return tuple(
         replace(leaf, order=order_of(element, declared))

@@ -11,6 +11,7 @@ from typing import cast
 from kyanite import limits
 from kyanite.errors import DataError, InvariantError, LimitError, ParameterError
 from kyanite.parquet.checks import check_part
+from kyanite.parquet.columns import columns_of
 from kyanite.parquet.inputs import Inputs
 from kyanite.parquet.layout import Layout
 from kyanite.parquet.model import (
@@ -289,7 +290,8 @@ class _Run:
             self._writers[0].commit()
             self._writers.pop(0)
         bytes_out = sum(part.bytes for part in self._parts)
-        return SplitResult(tuple(self._parts), rows_in, rows_out, bytes_in, bytes_out)
+        columns = columns_of(self._plan.inputs.footer(0))
+        return SplitResult(tuple(self._parts), rows_in, rows_out, bytes_in, bytes_out, columns)
 
     def abort(self) -> None:
         """Throw away every part that is not committed."""

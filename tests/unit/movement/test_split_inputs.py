@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kyanite.movement.split_inputs import _fits
-from kyanite.movement.split_schema import Column, differences, fingerprint
+from kyanite.movement.split_schema import differences, fingerprint
+from kyanite.parquet.schema import Column
 
 
 def as_regex(patterns):
