@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 BISECTIONS = 26
-EVEN_ENOUGH = 0.002  # of a part: how much smaller another may be
+EVEN_ENOUGH = 0.003  # of a part: how much smaller another may be
 EVENINGS, MOST_EVENED = 2, 40  # how often parts behind such a place are looked at again; in plans of so many parts
 
 

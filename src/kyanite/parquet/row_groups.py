@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 from kyanite.parquet.schema import Leaf
 
 GROUP_LEVELS = 2  # RowGroup and ColumnChunk; see FOOTER_LEVELS
-LEARN_FROM = 32  # row groups: fewer are decoded sooner than patterns are made
+LEARN_FROM, FEW = 4, 16  # row groups: where there are few, they are decoded sooner than patterns are made
+EXACT_FROM = 256
 SHAPES_PER_COLUMN = 8
 KEPT = 4
 ORDINAL = 7  # the field of a row group
@@ -137,16 +138,19 @@ class Scanner:
             raise DataError("The footer's row groups are not a list of structs.")
         groups = RowGroups(make, data)
         groups.scanner = self
+        learn_from = LEARN_FROM if length >= FEW else length
         for index in range(length):
             begin = position
-            summary = self._summary(begin) if index >= LEARN_FROM else None
+            if index == EXACT_FROM:
+                self._shapes = [[] for _ in self._leaves]
+            summary = self._summary(begin) if index >= learn_from else None
             if summary is None:
                 struct, position = decode(data, begin, GROUP_LEVELS)
                 group = make(struct)
                 groups.add(begin, group.rows, group.size, group.index_size)
                 groups.keep(index, group)
-                if index >= LEARN_FROM - 1:
-                    self._learn(begin)
+                if index >= learn_from - 1:
+                    self._learn(begin, index >= EXACT_FROM)
             else:
                 position, *numbers = summary
                 groups.add(begin, *numbers)
@@ -245,7 +249,7 @@ class Scanner:
             total += size
         return total
 
-    def _learn(self, begin: int) -> None:
+    def _learn(self, begin: int, exact: bool) -> None:
         position = self._columns_at(begin)
         if position is None:
             return
@@ -255,7 +259,7 @@ class Scanner:
                 if len(self._shapes[column]) == SHAPES_PER_COLUMN:
                     return
                 try:
-                    shape = learn(self._data, position, leaf.type)
+                    shape = learn(self._data, position, leaf.type, exact)
                 except NoShape:
                     return
                 if not {VALUES, SIZE, DATA} <= set(shape.paths):
