@@ -26,17 +26,15 @@ MASK = "***"
 _MARKER = re.compile(r"~secret:([0-9a-f]{24}):([a-z0-9.]+)~")
 
 # Well-known shapes of secrets that nobody registered: a word that must be there (lower case), then what is masked.
-_SHAPES = tuple(
-    (word, re.compile(pattern, re.IGNORECASE))
-    for word, pattern in (
-        ("accountkey=", r"(?<=AccountKey=)[^;\"'\s]+"),
-        ("sharedaccesssignature=", r"(?<=SharedAccessSignature=)[^;\"'\s]+"),
-        ("sig=", r"(?:(?<=[?&]sig=)|(?<=\\u0026sig=))[^&\"'\s\\]+"),
-        ("bearer ", r"(?<=\bBearer )[A-Za-z0-9._~+/=-]{16,}"),
-        ("sharedkey ", r"(?<=SharedKey )[^:\s]+:[A-Za-z0-9+/=]{20,}"),
-        ("eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
-        ("private key-----", r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!-))*-----END [A-Z ]*PRIVATE KEY-----"),
-    )
+# They are compiled by re, once each, when their word is met: most commands never meet one.
+_SHAPES = (
+    ("accountkey=", r"(?<=AccountKey=)[^;\"'\s]+"),
+    ("sharedaccesssignature=", r"(?<=SharedAccessSignature=)[^;\"'\s]+"),
+    ("sig=", r"(?:(?<=[?&]sig=)|(?<=\\u0026sig=))[^&\"'\s\\]+"),
+    ("bearer ", r"(?<=\bBearer )[A-Za-z0-9._~+/=-]{16,}"),
+    ("sharedkey ", r"(?<=SharedKey )[^:\s]+:[A-Za-z0-9+/=]{20,}"),
+    ("eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
+    ("private key-----", r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!-))*-----END [A-Z ]*PRIVATE KEY-----"),
 )
 
 Entry = dict[str, Any]
@@ -349,7 +347,7 @@ def _mask(text: str, known: _Known) -> str:
     lower = text.lower()
     for word, pattern in _SHAPES:
         if word in lower:
-            text = pattern.sub(MASK, text)
+            text = re.sub(pattern, MASK, text, flags=re.IGNORECASE)
     return text
 
 

@@ -15,6 +15,7 @@ from kyanite.cli.session import Session, pass_session
 
 TURN_SECONDS = 1e-5
 
+
 @command(
     "split",
     short_help="Split parquet files into equal parts of at most a size.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -94,12 +93,16 @@ class LocalFolder:
             if real == self.root:
                 raise StorageError("The folder of the connection itself is not deleted.", where=self.url(base))
             if real.is_dir():
+                import shutil
+
                 shutil.rmtree(real)
             else:
                 real.unlink()
 
     def copy(self, source: str, target: str) -> None:
         """Copy one file; the target appears at once."""
+        import shutil
+
         with self.open_read(source) as reader, self.open_write(target) as writer:
             shutil.copyfileobj(reader, writer, COPY_CHUNK_BYTES)
             writer.commit()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from kyanite.errors import DataError
@@ -16,8 +15,10 @@ COLUMNS_NAMED = 5
 
 def fingerprint(columns: Sequence[Column]) -> str:
     """A short text that is equal for equal columns."""
+    from anycrc import Model
+
     text = "\n".join(f"{column.path}\t{column.type}" for column in columns)
-    return f"blake2b:{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+    return f"crc64:{Model('CRC64-XZ').calc(text.encode()):016x}"
 
 
 def have_one_schema(files: Sequence[InputFile], merge: bool | None) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import threading
 import zlib
 from collections import deque
@@ -20,6 +19,8 @@ from kyanite.storage.model import join
 _LARGE_BYTES = 8 * 1024 * 1024  # of one piece
 
 if TYPE_CHECKING:
+    import hashlib
+
     from kyanite.connections.azure_blocks import BlockWriter
 
 
@@ -40,7 +41,11 @@ class Checksum:
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._crc = 0
-        self._hash = hashlib.sha256() if kind == "sha256" else None
+        self._hash: hashlib._Hash | None = None
+        if kind == "sha256":
+            import hashlib
+
+            self._hash = hashlib.sha256()
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes in."""

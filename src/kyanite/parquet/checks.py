@@ -14,7 +14,7 @@ from kyanite.parquet.write import Written
 
 def check_written(written: Written, template: Footer, rows: int, name: str) -> Footer:
     """The footer just written, read back: right rows and schema, every chunk inside the file; else `InvariantError`."""
-    footer = parse_footer(written.footer, written.size, name)
+    footer = parse_footer(written.footer, written.size, name, template)
     if footer.rows != rows:
         raise InvariantError(f"{footer.rows} rows were written instead of {rows}; nothing is committed.", where=name)
     if footer.schema_key != template.schema_key:

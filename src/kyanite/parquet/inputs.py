@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -156,6 +155,8 @@ class Inputs:
         if key not in self._fresh:
             file, footer, _ = self.row_group(Place(*key))
             if self.folder is None:
+                import tempfile
+
                 self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
             path = self.folder / f"{place.source}-{place.index}.parquet"
             if path.exists():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +46,8 @@ def merged_inputs(
     if can_copy(footers):
         yield sources, footers, False
         return
+    import tempfile
+
     with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
         result = merge(sources, cast(BinaryIO, file), cancelled=cancelled)
         file.flush()

@@ -116,13 +116,15 @@ class RowGroups(Sequence["RowGroup"]):
 
 
 class Scanner:
-    """Walks the row groups of one footer, learning its columns' shapes."""
+    """Walks the row groups of one footer, learning its columns' shapes; those that another has learned are shared."""
 
-    def __init__(self, data: bytes, leaves: Sequence[Leaf], data_end: int) -> None:
+    def __init__(self, data: bytes, leaves: Sequence[Leaf], data_end: int, other: Scanner | None = None) -> None:
         self._data = data
         self._leaves = leaves
         self._data_end = data_end
         self._shapes: list[list[Shape]] = [[] for _ in leaves]
+        if other is not None and len(other._shapes) == len(leaves):
+            self._shapes = other._shapes
 
     def list_at(self, position: int, make: Callable[[Struct], RowGroup]) -> tuple[RowGroups, int]:
         """The row groups of the list at `position`, all checked, and the position behind it."""
@@ -138,7 +140,7 @@ class Scanner:
             raise DataError("The footer's row groups are not a list of structs.")
         groups = RowGroups(make, data)
         groups.scanner = self
-        learn_from = LEARN_FROM if length >= FEW else length
+        learn_from = 0 if any(self._shapes) else LEARN_FROM if length >= FEW else length + 1
         for index in range(length):
             begin = position
             if index == EXACT_FROM:

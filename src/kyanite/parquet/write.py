@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import struct as packing
-import tempfile
 from collections.abc import Callable, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from kyanite.errors import DataError
 from kyanite.parquet.chunk_shapes import number_at
@@ -145,14 +144,15 @@ class FileWriter:
         self._wants_ordinals = False
         self._waiting: list[tuple[int, Struct]] = []  # row groups whose indexes have no place yet
         self._indexes: list[_Index] = []
-        self._spool = tempfile.SpooledTemporaryFile(max_size=INDEX_MEMORY_BYTES)  # noqa: SIM115 - closed by close()
+        self._spool: IO[bytes] | None = None
         self._spooled = 0
 
     def __enter__(self) -> FileWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._spool.close()
+        if self._spool is not None:
+            self._spool.close()
 
     def put(self, data: bytes) -> None:
         """Append bytes."""
@@ -251,6 +251,10 @@ class FileWriter:
 
     def keep_index(self, kind: int, owner: Struct, data: bytes) -> None:
         """Hold back a bloom filter or page index for the end of the file, when `owner` learns its place and size."""
+        if self._spool is None:
+            import tempfile
+
+            self._spool = tempfile.SpooledTemporaryFile(max_size=INDEX_MEMORY_BYTES)  # noqa: SIM115 - closed by close()
         self._indexes.append(_Index(kind, owner, self._spooled, len(data)))
         self._spool.write(data)
         self._spooled += len(data)
@@ -259,15 +263,16 @@ class FileWriter:
         """Kind by kind after the data, where readers fetch each kind in one range."""
         for kind in (BLOOM_FILTER, COLUMN_INDEX, OFFSET_INDEX):
             for index in self._indexes:
-                if index.kind == kind:
+                if index.kind == kind and self._spool is not None:
                     index.owner[kind] = (I64, self.position)
                     index.owner[kind + 1] = (I32, index.size)
                     self._spool.seek(index.start)
                     self.put(self._spool.read(index.size))
         for number, group in self._waiting:
             self._groups[number] = encode(group)
-        self._spool.seek(0)
-        self._spool.truncate()
+        if self._spool is not None:
+            self._spool.seek(0)
+            self._spool.truncate()
         self._indexes, self._waiting, self._spooled = [], [], 0
 
     def finish(self) -> Written:

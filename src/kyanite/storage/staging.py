@@ -6,13 +6,11 @@ A name tells machine, process id and start of the process, so what a killed proc
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import os
-import shutil
-import socket
 import stat
 import time
+import zlib
 from pathlib import Path
 
 from kyanite.limits import STAGING_DAYS
@@ -25,7 +23,7 @@ def _machine() -> str:
         namespace = os.stat("/proc/self/ns/pid").st_ino
     except OSError:
         namespace = 0
-    return hashlib.sha256(f"{socket.gethostname()}:{namespace}".encode()).hexdigest()[:8]
+    return f"{zlib.crc32(f'{os.uname().nodename}:{namespace}'.encode()):08x}"
 
 
 def process_start(pid: int) -> int | None:
@@ -97,6 +95,8 @@ def remove(name: str, folder_fd: int) -> None:
     except FileNotFoundError:
         return
     if stat.S_ISDIR(status.st_mode):
+        import shutil  # loads all that packs and unpacks
+
         shutil.rmtree(name, dir_fd=folder_fd)
     else:
         os.unlink(name, dir_fd=folder_fd)

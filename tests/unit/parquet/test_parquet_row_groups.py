@@ -16,7 +16,7 @@ from kyanite.errors import KyaniteError
 from kyanite.parquet import merge
 from kyanite.parquet.chunk_shapes import CAPTURED, NoShape, learn, number_at
 from kyanite.parquet.footer import footer_of
-from kyanite.parquet.row_groups import LEARN_FROM, RowGroups
+from kyanite.parquet.row_groups import FEW, RowGroups
 from kyanite.parquet.thrift import BINARY, I16, I64, LIST, STRUCT, decode, encode, struct_of, structs_of
 from kyanite.parquet.write import FileWriter, RangeCopier
 from parquet_files import COLUMNS, metadata, read, source, split_all, table_of, written
@@ -39,7 +39,7 @@ def many_groups(columns, groups, seed=0, **options):
 @settings(max_examples=6)
 @given(
     st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=6, unique=True),
-    st.integers(LEARN_FROM + 10, 90),
+    st.integers(FEW + 4, 90),
     st.booleans(),
 )
 def test_what_is_found_is_what_is_decoded(columns, count, index):
