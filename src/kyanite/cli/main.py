@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -63,6 +65,7 @@ click.version_option(__version__, message="kyanite %(version)s")(root)
 def main(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
     """Run the command line and give its exit code; a traceback is shown only when KYANITE_DEBUG is set."""
     session = session or Session()
+    atexit.register(gc.freeze)  # or Python looks through everything once more when it ends: 15 ms of 20
     # Arrow's own allocator keeps freed memory: splits that encode anew peak a third higher with it
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     for stream in (sys.stdout, sys.stderr):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kyanite.connections import Connection, open_url
 from kyanite.errors import ConflictError
@@ -93,8 +92,7 @@ def split(
     return _result(job, manifest, ran, began)
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(NamedTuple):
     """A call resolved: files read, target opened; `groups` are the files that become one sequence of parts each."""
 
     options: Options

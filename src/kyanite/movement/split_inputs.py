@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kyanite.connections import Connection, Entry, is_local, open_url
 from kyanite.errors import ConflictError, NotFoundError, UserError
@@ -21,8 +20,7 @@ SUFFIXES = (".parquet", ".parq", ".pq")
 ANY_FOLDERS = "**"
 
 
-@dataclass(frozen=True)
-class InputFile:
+class InputFile(NamedTuple):
     """One parquet file to read; `url` is its address without credentials."""
 
     connection: Connection

@@ -6,8 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from kyanite.connections import Connection
 from kyanite.errors import ConflictError, DataError, KyaniteError
@@ -22,8 +21,7 @@ _WORK = f"{WORK_FOLDER}/work.json"
 _AT_WORK: set[str] = set()  # splits of this process; one that ended with an error may have left its record
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(NamedTuple):
     """A split that goes on in a folder: how its parts are named and which files it replaces."""
 
     namings: Mapping[str, Any]
@@ -78,13 +76,13 @@ def finish(target: Connection, folder: str, manifest: Manifest) -> Manifest:
     if manifest.folder:
         for part in manifest.parts:
             _place(target, folder, manifest, part)
-        placed = replace(manifest, folder="", replaces=())
+        placed = manifest._replace(folder="", replaces=())
         write_file(target, join(folder, MANIFEST), placed.encode())
     kept = {part.name for part in manifest.parts}
     for name in manifest.replaces:
         _delete(target, join(folder, name), unless=name in kept)
     _delete(target, join(folder, WORK_FOLDER))
-    return replace(manifest, folder="", replaces=())
+    return manifest._replace(folder="", replaces=())
 
 
 def _place(target: Connection, folder: str, manifest: Manifest, part: ManifestPart) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kyanite._version import __version__
 from kyanite.connections import Connection
@@ -24,8 +23,7 @@ FORMAT = 1
 _STAGE = re.compile(rf"{WORK_FOLDER}/[0-9a-f-]{{1,100}}\Z")
 
 
-@dataclass(frozen=True)
-class ManifestPart:
+class ManifestPart(NamedTuple):
     """One part: rows `first_row` .. of its input (of all inputs when `input` is None), `checksum` as `kind:hex`."""
 
     name: str
@@ -37,8 +35,7 @@ class ManifestPart:
     input: int | None = None
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """A finished set. `folder` is "" once the parts lie beside the manifest, else where they lie until then.
 
     `replaces` are files of the older set that go when the parts have their place. `schemas` are fingerprints, one for

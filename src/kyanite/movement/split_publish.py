@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from kyanite.connections import Connection, Writer
 from kyanite.connections.embedded import EmbeddedConnection
@@ -29,8 +28,7 @@ from kyanite.storage.model import join
 from kyanite.storage.staging import new_name
 
 
-@dataclass(frozen=True)
-class Present:
+class Present(NamedTuple):
     """What a target folder holds: its file and folder names, the set's manifest, and the names of the older parts.
 
     Without a manifest the older parts are the files named as the new parts will be.
@@ -114,7 +112,7 @@ def _shared_set(target: Connection, folder: str, stage: str, present: Present) -
         nonlocal published
         files.commit()
         published = True
-        _show(target, folder, replace(manifest, folder=stage, replaces=tuple(sorted(present.old))))
+        _show(target, folder, manifest._replace(folder=stage, replaces=tuple(sorted(present.old))))
 
     try:
         yield PartSet(files, publish)
@@ -130,7 +128,7 @@ def _show(target: Connection, folder: str, manifest: Manifest) -> None:
     if manifest.folder:
         write_file(target, join(folder, MANIFEST), manifest.encode())
     else:
-        write_file(target, join(folder, MANIFEST), replace(manifest, replaces=()).encode())
+        write_file(target, join(folder, MANIFEST), manifest._replace(replaces=()).encode())
     finish(target, folder, manifest)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
+from typing import NamedTuple
 
 from kyanite.errors import InvariantError
 from kyanite.movement.part_names import PartNaming
@@ -35,8 +36,7 @@ class Counts:
         return Counts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
-@dataclass(frozen=True)
-class RanPart:
+class RanPart(NamedTuple):
     """A part as written or planned; `whole`, `cut` and `encoded` count its row groups by how they are made."""
 
     name: str
@@ -50,8 +50,7 @@ class RanPart:
     checksum: str | None = None
 
 
-@dataclass(frozen=True)
-class Ran:
+class Ran(NamedTuple):
     """The parts of one sequence and their sums; `columns` of the rows, where parts were written."""
 
     parts: tuple[RanPart, ...]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kyanite.parquet.thrift import (
     ALL_LEVELS,
@@ -68,8 +69,7 @@ class NoShape(ValueError):
     """The chunk has fields that no pattern is made for."""
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """What one column's chunks look like: patterns with a text of any length between each two.
 
     `paths` are the field paths of the patterns' groups, in order over all patterns.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kyanite.errors import DataError, InvariantError, ParameterError
 from kyanite.parquet.footer import Footer, read_footer
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 Mode = Literal["fast", "deep", "none"]
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(NamedTuple):
     """What has been compared: `values` are those of all columns, 0 unless deep."""
 
     mode: Mode

@@ -10,9 +10,8 @@ import re
 import struct as packing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from operator import add
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kyanite import limits
 from kyanite.errors import DataError, LimitError, UnsupportedError
@@ -40,8 +39,7 @@ TAIL_BYTES = 64 * 1024
 FOOTER_LEVELS = 3  # FileMetaData, RowGroup, ColumnChunk, ColumnMetaData: what that holds is only passed on
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One column of one row group: bytes `start` .. `start + size` of the file."""
 
     struct: Struct
@@ -64,8 +62,7 @@ class Chunk:
         return number_of(self.meta, 5)
 
 
-@dataclass(frozen=True, slots=True)
-class RowGroup:
+class RowGroup(NamedTuple):
     """Some consecutive rows of the file, column by column."""
 
     struct: Struct
@@ -86,8 +83,7 @@ class RowGroup:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Footer:
+class Footer(NamedTuple):
     """A parquet file's FileMetaData, checked against the file's size; `struct` is all of it but the row groups."""
 
     name: str
@@ -97,7 +93,7 @@ class Footer:
     rows: int
     leaves: tuple[Leaf, ...]
     row_groups: Sequence[RowGroup]
-    schema_key: bytes = field(repr=False)
+    schema_key: bytes
 
     def group_sizes(self) -> Iterator[tuple[int, int]]:
         """(rows, bytes with page indexes and bloom filters) of each row group."""

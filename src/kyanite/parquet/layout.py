@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 from kyanite.errors import DataError, UnsupportedError
 from kyanite.parquet.codecs import NotCuttable
@@ -32,8 +32,7 @@ CHEAP_BYTES = 16 * 1024 * 1024  # of all row groups: encoded anew within half a 
 Make = Callable[[Planner], tuple[Part, ...]]
 
 
-@dataclass(frozen=True)
-class _Pages:
+class _Pages(NamedTuple):
     """What is known of a row group's pages; `reason` = why it cannot be cut, None when it can."""
 
     steps: Steps

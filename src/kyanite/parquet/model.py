@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from kyanite.errors import ActivityError
 from kyanite.parquet.schema import Column
@@ -13,8 +13,7 @@ Progress = Callable[[int, int, int], None]
 Cancelled = Callable[[], bool]
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """A parquet file to read: the name used in messages, how to open it (seekable, binary), its size in bytes.
 
     When `open` can be pickled (`FileOpener`, a `partial` of a module's function), other processes can read it too.
@@ -67,8 +66,7 @@ class Writer(Sink, Protocol):
         """Throw the file away."""
 
 
-@dataclass(frozen=True)
-class MergeResult:
+class MergeResult(NamedTuple):
     """What a merge did; `raw` = row groups were copied as bytes, not decoded."""
 
     rows: int
@@ -78,8 +76,7 @@ class MergeResult:
     raw: bool
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One file of a split, rows `first_row` .. `first_row + rows` of the input; `oversize` = above the target.
 
     Only one single row, or the schema of no rows, can be larger than the target.
@@ -99,8 +96,7 @@ class Part:
     checksum: str | None = None  # the writer's own, known once the part is committed
 
 
-@dataclass(frozen=True)
-class SplitResult:
+class SplitResult(NamedTuple):
     """What a split did; the rows of the written footers always equal the rows of the input.
 
     `columns` are those of the first source.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kyanite.errors import DataError
 from kyanite.parquet.codecs import NotCuttable
@@ -39,8 +38,7 @@ NEAR_BYTES = 2 * 1024  # pages that are not larger are looked at several at a ti
 HEADER_BYTES = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class PageTable:
+class PageTable(NamedTuple):
     """The pages of one column chunk; `first_rows` has one more entry than `pages`: the row group's rows."""
 
     dictionary: Page | None

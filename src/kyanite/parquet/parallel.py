@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def _write(inputs: Inputs, part: PlannedPart, writer: Writer, staged: bool, canc
     if not staged:
         return made.part, True
     writer.commit()
-    return replace(made.part, checksum=getattr(writer, "checksum", None)), False
+    return made.part._replace(checksum=getattr(writer, "checksum", None)), False
 
 
 class _Threads:

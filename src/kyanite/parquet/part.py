@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from kyanite.errors import DataError
 from kyanite.parquet.checks import check_written
@@ -29,8 +28,7 @@ from kyanite.parquet.split_plan import CUT, ENCODED, RAW, PlannedPart, PlannedPi
 from kyanite.parquet.write import FileWriter, RangeCopier, Written
 
 
-@dataclass(frozen=True)
-class WrittenPart:
+class WrittenPart(NamedTuple):
     """A part as written: what the result says of it and what its footer is made of."""
 
     part: Part

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 BISECTIONS = 26
 EVEN_ENOUGH = 0.003  # of a part: how much smaller another may be
 EVENINGS, MOST_EVENED = 2, 40  # how often parts behind such a place are looked at again; in plans of so many parts
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """A row group: its rows (at least one) and all bytes it adds to a part when it goes there whole."""
 
     rows: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(NamedTuple):
     """Sizes of slices of a row group: rows a..b take `fixed_from(a)` + the difference of `sizes` at b and a.
 
     `rows` rises strictly from 0 to the group's rows; `sizes[0]` is 0; `fixed` is what every slice pays again;
@@ -81,8 +79,7 @@ class Steps:
         return self.rows[index - 1] + int(rows * (size - below) / (above - below))
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """Rows `first` .. `last` (exclusive) of row group `group`."""
 
     group: int

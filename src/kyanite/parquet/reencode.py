@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -349,11 +348,11 @@ def rewritten_footer(path: Path, wanted: Footer, index: int) -> Footer:
     groups = footer.row_groups
     if paths == [stored_path(chunk) for chunk in groups[0].chunks]:
         return footer
-    return replace(footer, row_groups=cast(RowGroups, groups).changed(lambda group: _with_paths(group, paths)))
+    return footer._replace(row_groups=cast(RowGroups, groups).changed(lambda group: _with_paths(group, paths)))
 
 
 def _with_paths(group: RowGroup, paths: Sequence[tuple[str, ...]]) -> RowGroup:
     chunks = (
-        replace(chunk, struct=renamed(chunk.struct, path)) for chunk, path in zip(group.chunks, paths, strict=True)
+        chunk._replace(struct=renamed(chunk.struct, path)) for chunk, path in zip(group.chunks, paths, strict=True)
     )
-    return replace(group, chunks=tuple(chunks))
+    return group._replace(chunks=tuple(chunks))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from kyanite.errors import DataError
 from kyanite.parquet.chunk_shapes import (
@@ -42,8 +41,7 @@ ORDINAL = 7  # the field of a row group
 INDEXES = (OFFSET_INDEX, COLUMN_INDEX, BLOOM_FILTER)
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A row group's place in the footer: bytes `begin` .. `end` of it.
 
     `chunks` are the (start, size) of the column chunks, `spans` where each one's offsets lie that move with the data,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kyanite import limits
@@ -11,8 +10,7 @@ from kyanite.parquet.order import VALUE_BYTES, declared_orders, order_of
 from kyanite.parquet.thrift import LIST, STRUCT, Struct, bytes_of, encode, number_of, structs_of
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """One column as stored: physical type (0 BOOLEAN .. 7 FIXED_LEN_BYTE_ARRAY), length in bytes when fixed, depths.
 
     `order` names how its minima and maxima compare (`order.KEYS`); "" = they say nothing.
@@ -63,7 +61,7 @@ def ordered_leaves(leaves: tuple[Leaf, ...], footer: Struct) -> tuple[Leaf, ...]
     elements = leaf_elements(footer)
     orders = declared_orders(footer, len(leaves))
     return tuple(
-        replace(leaf, order=order_of(element, declared))
+        leaf._replace(order=order_of(element, declared))
         for leaf, element, declared in zip(leaves, elements, orders, strict=True)
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -249,7 +249,7 @@ class _Run:
             check_part(writer, made.written, inputs.footer(0), part.rows, part.name)
             if self._staged:
                 self._writers.pop().commit()
-            self._add(replace(made.part, checksum=getattr(writer, "checksum", None)))
+            self._add(made.part._replace(checksum=getattr(writer, "checksum", None)))
         return True
 
     def _add(self, part: Part) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kyanite.errors import DataError
 from kyanite.parquet.model import Work
@@ -70,8 +70,7 @@ class PlannedPart:
         return part
 
 
-@dataclass(frozen=True)
-class SplitPlan:
+class SplitPlan(NamedTuple):
     """All parts of a split, in row order, and the (name, bytes) of the sources they are cut from."""
 
     parts: tuple[PlannedPart, ...]

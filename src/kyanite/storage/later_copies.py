@@ -6,15 +6,14 @@ import errno
 import os
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
-from dataclasses import dataclass
+from typing import NamedTuple
 
 WAITING_BYTES = 128 * 1024 * 1024  # promised and not copied yet; more is waited for
 _BUFFER_BYTES = 1024 * 1024
 NO_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM})
 
 
-@dataclass(frozen=True)
-class _Copy:
+class _Copy(NamedTuple):
     at: int
     size: int
     done: Future[None]

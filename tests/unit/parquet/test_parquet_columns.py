@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from itertools import combinations
 
 import pyarrow as pa
@@ -58,7 +57,7 @@ def test_converted_types_say_the_same_as_logical_ones(text, converted):
     new = footer(pa.table({"v": pa.array([], TYPES[text])}))
     root, element = structs_of(new.struct, 2)
     old_element = {number: value for number, value in element.items() if number != 10} | {6: (I32, converted)}
-    old = replace(new, struct={**new.struct, 2: (LIST, (STRUCT, [root, old_element]))})
+    old = new._replace(struct={**new.struct, 2: (LIST, (STRUCT, [root, old_element]))})
     assert columns_of(old) == columns_of(new) == (Column("v", f"{text} optional"),)
 
 
@@ -67,7 +66,7 @@ def test_decimals_of_old():
     root, element = structs_of(new.struct, 2)
     old_element = {number: value for number, value in element.items() if number != 10}
     old_element |= {6: (I32, 5), 7: (I32, 4), 8: (I32, 20)}
-    old = replace(new, struct={**new.struct, 2: (LIST, (STRUCT, [root, old_element]))})
+    old = new._replace(struct={**new.struct, 2: (LIST, (STRUCT, [root, old_element]))})
     assert columns_of(old) == columns_of(new)
 
 

@@ -3,7 +3,6 @@
 import functools
 import io
 import random
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -208,7 +207,7 @@ def test_quick_and_full_reading_agree(way, on_disk, tmp_path, monkeypatch):
 
 def test_a_number_of_nulls_of_minus_one_is_none_told():
     head, _ = HEADS["v1"]
-    leaf = replace(SMALL, max_definition=1)
+    leaf = SMALL._replace(max_definition=1)
     bounds = b"\x28\x04\x09\0\0\0\x18\x04\x01\0\0\0\0"
     page = quick_page(head + b"\x36\x01" + bounds + b"\0\0", 0, 4, leaf)
     assert summary_of_page(page, leaf).nulls is None

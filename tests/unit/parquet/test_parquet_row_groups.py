@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,7 +70,7 @@ def test_descriptions_copied_are_those_encoded(options):
             writer.finish()
         return out.getvalue()
 
-    decoded = replace(source_footer, row_groups=tuple(source_footer.row_groups))
+    decoded = source_footer._replace(row_groups=tuple(source_footer.row_groups))
     assert copied(decoded) == copied(source_footer)
 
 
