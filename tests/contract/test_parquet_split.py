@@ -8,6 +8,7 @@ import pytest
 
 from kyanite.errors import ActivityError, DataError, InvariantError, ParameterError
 from kyanite.parquet import split
+from kyanite.parquet.footer import footer_of
 from parquet_files import (
     Folder,
     MemoryWriter,
@@ -311,3 +312,25 @@ def test_parts_are_read_back_where_that_is_possible():
         else:
             split([source(data)], open_part, rows=70)
             assert {writer.state for writer in writers} == {"committed"}
+
+
+def test_large_row_groups_keep_their_place_within_a_page_of_memory(monkeypatch):
+    monkeypatch.setattr("kyanite.parquet.write.ALIGNED_BYTES", 2_000)
+    data = written(table_of(["key", "text"], 3_000), row_group_size=500, compression="none", use_dictionary=False)
+    result, parts = split_all(data, rows=1_300)
+    check(data, result, parts)
+    places = {}
+    for group in footer_of(io.BytesIO(data), len(data), "in").row_groups:
+        first = group.chunks[0].start
+        places[data[first : first + 2_000]] = first
+    aligned = 0
+    for part in parts:
+        footer = footer_of(io.BytesIO(part), len(part), "part")
+        for group in footer.row_groups:
+            first = group.chunks[0].start
+            was = places.get(part[first : first + 2_000])
+            if was is not None and group.rows == 500:
+                assert (first - was) % 4096 == 0
+                assert group.struct[5][1] == first
+                aligned += 1
+    assert aligned == result.raw.row_groups > 2

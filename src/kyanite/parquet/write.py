@@ -41,6 +41,7 @@ BUFFER_BYTES = 1024 * 1024  # fits the processor's cache: larger ones are slower
 SMALL_BYTES = 64 * 1024  # read at once
 SYSTEM_COPY_BYTES = 64 * 1024  # smaller ranges are quicker through the buffer
 PIECE_BYTES = 8 * 1024 * 1024  # copied in the system between two looks at who cancelled
+ALIGNED_BYTES, PAGE_BYTES = 8 * 1024 * 1024, 4096
 INDEX_MEMORY_BYTES = 8 * 1024 * 1024
 MOST_INDEXES = 20_000  # held back; then they are written between row groups
 MOST_ORDINAL = 32_767  # of a row group: 16 bits
@@ -166,19 +167,18 @@ class FileWriter:
 
     def add_row_group(self, file: BinaryIO, footer: Footer, index: int, filters: bool = True) -> None:
         """Append whole row group number `index` of the file as it is, with page indexes and (if wanted) filters."""
-        start = self.position
         foreign = footer.created_by != self._template.created_by
         groups = footer.row_groups
         if isinstance(groups, RowGroups) and not foreign:
             found = groups.find(index)
             if found is not None:
-                shifts = self._copy_chunks(file, found[1].chunks, footer.name)
+                start, shifts = self._copy_chunks(file, found[1].chunks, footer.name)
                 self._groups.append(_moved_description(*found, shifts, start))
                 self._take_ordinal(found[1].last_field, found[1].has_ordinal)
                 self.rows += groups.rows[index]
                 return
         group = groups[index]
-        shifts = self._copy_chunks(file, [(chunk.start, chunk.size) for chunk in group.chunks], footer.name)
+        start, shifts = self._copy_chunks(file, [(chunk.start, chunk.size) for chunk in group.chunks], footer.name)
         columns = []
         with naming(footer.name), uncollected():
             for chunk, shift in zip(group.chunks, shifts, strict=True):
@@ -189,14 +189,24 @@ class FileWriter:
                 columns.append(column)
         self.add_columns(dict(group.struct), columns, group.rows, start)
 
-    def _copy_chunks(self, file: BinaryIO, chunks: Sequence[Range], name: str) -> list[int]:
-        """How far each chunk has moved from its place in the source."""
+    def _copy_chunks(self, file: BinaryIO, chunks: Sequence[Range], name: str) -> tuple[int, list[int]]:
+        """Where they begin, and how far each chunk has moved from its place in the source."""
+        self._align(chunks)
+        start = self.position
         shifts = [0] * len(chunks)
         for first, size, members in _runs(chunks):
             for index in members:
                 shifts[index] = self.position - first
             self.copy(file, first, size, name)
-        return shifts
+        return start, shifts
+
+    def _align(self, chunks: Sequence[Range]) -> None:
+        """Leave up to 4 KB free, so that the chunks lie as far behind a page of memory as they did in the source.
+
+        The system copies large ranges by whole pages then, in four fifths of the time.
+        """
+        if sum(size for _, size in chunks) >= ALIGNED_BYTES:
+            self.put(bytes((min(chunks)[0] - self.position) % PAGE_BYTES))
 
     def add_columns(self, group: Struct, columns: Sequence[Struct], rows: int, start: int) -> None:
         """Register a row group whose column chunks have been written from `start` on."""
