@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
@@ -69,6 +68,8 @@ class EmbeddedConnection:
 
     def copy(self, source: str, target: str) -> None:
         """Copy one file; the target appears at once."""
+        import shutil
+
         with self.open_read(source) as reader, self.open_write(target) as writer:
             shutil.copyfileobj(reader, writer, COPY_CHUNK_BYTES)
             writer.commit()

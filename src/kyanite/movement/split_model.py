@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kyanite.errors import UserError
 from kyanite.movement.part_names import NAME_TEMPLATE, PartNaming, parse_size
@@ -14,8 +14,7 @@ CHECKSUMS = ("fast", "sha256", "none")
 PREFIX = "part"
 
 
-@dataclass(frozen=True)
-class SplitProgress:
+class SplitProgress(NamedTuple):
     """How far a split is: `rows` in finished parts, `bytes` written of about `total_bytes`, finished `parts`."""
 
     rows: int
@@ -66,8 +65,7 @@ def options(*, max_size: int | str | None, **more: Any) -> Options:
     return Options(max_bytes=None if max_size is None else parse_size(max_size), **more)
 
 
-@dataclass(frozen=True)
-class SplitPart:
+class SplitPart(NamedTuple):
     """One part: file name, address, rows `first_row` .. `first_row + rows` of its input (of all inputs when merged).
 
     `oversize`: one row alone is larger than the target. `checksum` is `crc32:...` or `sha256:...`; None in a plan.
@@ -88,8 +86,7 @@ class SplitPart:
     encoded: int | None = None
 
 
-@dataclass(frozen=True)
-class SplitResult:
+class SplitResult(NamedTuple):
     """What a split did, or with `dry_run` what it would do; `rows_in` always equals `rows_out`.
 
     `inputs` are the addresses read, in order; `bytes_in` counts them whole. Of the bytes written, `bytes_raw` are row

@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from kyanite.errors import DataError
 from kyanite.parquet.checks import check_written
-from kyanite.parquet.footer import Footer, read_footer
+from kyanite.parquet.footer import MAGIC, Footer, read_footer
 from kyanite.parquet.inputs import Inputs, Place
 from kyanite.parquet.merge import can_copy, merge
 from kyanite.parquet.model import (
@@ -91,15 +91,45 @@ def _written(sources: Sequence[Source], part: PlannedPart, out: Sink, progress: 
     return made.part
 
 
-def put_part(inputs: Inputs, planned: PlannedPart, out: Sink, step: Callable[[int], None]) -> WrittenPart:
-    """Write the planned part from `inputs`; `step(bytes)` is called after each copied bufferful."""
+class BegunPart(NamedTuple):
+    """A part that begins with the first `row_groups` of the first source, which are there already."""
+
+    writer: FileWriter
+    row_groups: int
+
+    def suits(self, planned: PlannedPart) -> bool:
+        """Whether the planned part begins so."""
+        first = planned.pieces[0] if planned.pieces else None
+        if first is None or (first.source, first.row_group, first.how) != (0, 0, RAW):
+            return False
+        return first.count >= self.row_groups
+
+
+def begin_part(inputs: Inputs, row_groups: int, out: Sink, step: Callable[[int], None]) -> BegunPart:
+    """Copy the first row groups of the first source while it is still being planned what follows them."""
+    writer = FileWriter(out, inputs.footer(0), RangeCopier(step))
+    for index in range(row_groups):
+        _put_whole(inputs, Place(0, index), writer)
+    return BegunPart(writer, row_groups)
+
+
+def put_part(
+    inputs: Inputs, planned: PlannedPart, out: Sink, step: Callable[[int], None], begun: BegunPart | None = None
+) -> WrittenPart:
+    """Write the planned part from `inputs`, or what is missing of it when it has `begun`.
+
+    `step(bytes)` is called after each copied bufferful.
+    """
     works = {RAW: Work(), CUT: Work(), ENCODED: Work()}
     rewritten = 0
-    with FileWriter(out, inputs.footer(0), RangeCopier(step)) as writer:
+    begun = begun or BegunPart(FileWriter(out, inputs.footer(0), RangeCopier(step)), 0)
+    done = begun.row_groups
+    with begun.writer as writer:
+        begin = len(MAGIC)
         for piece in planned.pieces:
-            begin = writer.position
-            rewritten += _put_piece(inputs, piece, writer)
+            rewritten += _put_piece(inputs, piece, writer, done)
             works[piece.how] += Work(piece.count, writer.position - begin)
+            begin, done = writer.position, 0
         written = writer.finish()
     over = planned.max_bytes is not None and written.size > planned.max_bytes
     part = Part(
@@ -116,12 +146,15 @@ def put_part(inputs: Inputs, planned: PlannedPart, out: Sink, step: Callable[[in
     return WrittenPart(part, written)
 
 
-def _put_piece(inputs: Inputs, piece: PlannedPiece, writer: FileWriter) -> int:
-    """Bytes of pages that had to be made anew."""
+def _put_whole(inputs: Inputs, place: Place, writer: FileWriter) -> None:
+    writer.add_row_group(*inputs.row_group(place), inputs.keeps_filters(place))
+
+
+def _put_piece(inputs: Inputs, piece: PlannedPiece, writer: FileWriter, done: int) -> int:
+    """Bytes of pages that had to be made anew; `done` row groups of the piece are there."""
     if piece.how == RAW:
-        for index in range(piece.row_group, piece.row_group + piece.count):
-            place = Place(piece.source, index)
-            writer.add_row_group(*inputs.row_group(place), inputs.keeps_filters(place))
+        for index in range(piece.row_group + done, piece.row_group + piece.count):
+            _put_whole(inputs, Place(piece.source, index), writer)
         return 0
     place = Place(piece.source, piece.row_group, piece.fresh)
     file, footer, index = inputs.row_group(place)

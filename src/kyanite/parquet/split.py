@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import cast
 
 from kyanite import limits
@@ -25,15 +26,17 @@ from kyanite.parquet.model import (
     never,
     no_progress,
 )
-from kyanite.parquet.part import merged_inputs, put_part
+from kyanite.parquet.part import BegunPart, begin_part, merged_inputs, put_part
 from kyanite.parquet.plan import Part as RowRanges
 from kyanite.parquet.plan import Planner
 from kyanite.parquet.split_plan import PlannedPart, SplitPlan
+from kyanite.parquet.write import ALIGNED_BYTES
 
 SLACK = 0.0015  # of the target, for what is estimated: rewritten pages and the footer
 REDO_SHARE = 0.98
 ESTIMATE_ERROR = 1.1  # a part larger than that is a local surprise, not an estimate to correct for all parts
 DICTIONARY_SHARE = 0.05  # of a part, that slices of a row group should repeat at most
+SURE_SHARE = 0.9  # of what a part would have if there was one more
 WHOLE_SHARE = 0.99  # of the target: sources below it are one part, with all that they have
 
 
@@ -163,6 +166,23 @@ class _Plan:
             first_row += made.rows
         return planned
 
+    def name(self, number: int) -> str:
+        """The name of a part."""
+        return self._name(number)
+
+    def sure_row_groups(self) -> int:
+        """How many row groups of the first source the first part surely begins with; 0 when these are few bytes."""
+        total = sum(source.size for source in self.inputs.sources)
+        parts = self.target.parts or (ceil(total / self.max_bytes) + 1 if self.target.max_bytes else 1)
+        room, rows = total / parts * SURE_SHARE, self.target.rows or self.rows
+        count = size = 0
+        for group_rows, group_size in self.inputs.footer(0).group_sizes():
+            rows -= group_rows
+            if not group_rows or rows < 0 or size + group_size > room:
+                break
+            count, size = count + 1, size + group_size
+        return count if size >= ALIGNED_BYTES else 0
+
     def _ranges(self, first_row: int, planner: Planner) -> tuple[RowRanges, ...]:
         if self.target.rows is not None:
             return planner.by_rows(self.target.rows, first_row)
@@ -230,16 +250,30 @@ class _Run:
 
     def write(self) -> None:
         """Plan and write all parts; a part measured larger than the target is written again with fewer rows."""
-        while not self._write_parts(self._plan.rest(len(self._parts), self._rows)):
-            pass
+        begun = self._begin()
+        while not self._write_parts(self._plan.rest(len(self._parts), self._rows), begun):
+            begun = None
 
-    def _write_parts(self, planned: Sequence[PlannedPart]) -> bool:
+    def _begin(self) -> BegunPart | None:
+        """The first part, begun with what it surely begins with; None when that is not worth it."""
+        count = self._plan.sure_row_groups()
+        if not count:
+            return None
+        self._writers.append(self._open_part(self._plan.name(0)))
+        return begin_part(self._plan.inputs, count, self._writers[-1], self._step)
+
+    def _write_parts(self, planned: Sequence[PlannedPart], begun: BegunPart | None) -> bool:
         """Whether all are written; not when one was too large: plan the rest again."""
         inputs = self._plan.inputs
+        if begun is not None and not begun.suits(planned[0]):
+            self._writers.pop().abort()
+            self._bytes, begun = 0, None
         for part in planned:
-            writer = self._open_part(part.name)
-            self._writers.append(writer)
-            made = put_part(inputs, part, writer, self._step)
+            if begun is None:
+                self._writers.append(self._open_part(part.name))
+            writer = self._writers[-1]
+            made = put_part(inputs, part, writer, self._step, begun)
+            begun = None
             if made.part.bytes > self._plan.max_bytes and part.rows > 1:
                 self._writers.pop().abort()
                 most = self._plan.max_bytes
