@@ -16,6 +16,7 @@ from kyanite.errors import StorageError
 from kyanite.storage import FileWriter
 from kyanite.storage.model import join
 
+MOST_PENDING = 5  # parts that are written and not complete yet
 _LARGE_BYTES = 8 * 1024 * 1024  # of one piece
 
 if TYPE_CHECKING:
@@ -85,9 +86,9 @@ class Finisher:
         self._lock = threading.Lock()  # parts may be written in several threads
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Do the work soon; waits while more than one part is pending, so that few files are open."""
+        """Do the work soon; waits while many parts are pending, so that few files are open."""
         with self._lock:
-            while len(self._pending) > 1:
+            while len(self._pending) >= MOST_PENDING:
                 self._pending.popleft().result()
             self._pending.append(self._pool.submit(work))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from kyanite.errors import DataError
@@ -17,7 +17,7 @@ from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import Summary, page_summary, summary_of
 from kyanite.parquet.thrift import STRUCT, Truncated, decode, read_varint, skip
 
-_VARINT = rb"[\x80-\xff]{0,4}[\x00-\x7f]"
+_VARINT = rb"[\x80-\xff]{0,4}+[\x00-\x7f]"
 _FIELD = rb"\x15(" + _VARINT + rb")"  # the next field, an i32
 _BOUND = rb"(?:\x04.{4}|\x08.{8})"
 # Statistics of numbers as pyarrow writes them: nulls, greatest, least, whether these are exact
@@ -76,7 +76,7 @@ def quick_page(data: bytes, offset: int, start: int, leaf: Leaf) -> Page | None:
     found = _v1().match(data, offset)
     if found is not None:
         uncompressed, size, values, encoding, end = found.group(1, 2, 4, 5, 11)
-        count = _signed(values)
+        count = _frequent(values)
         kind, rows = DATA_PAGE, -1 if leaf.max_repetition else count
     else:
         found = _v2().match(data, offset)
@@ -85,9 +85,9 @@ def quick_page(data: bytes, offset: int, start: int, leaf: Leaf) -> Page | None:
         uncompressed, size, values, row_count, encoding, flag, end = found.group(1, 2, 4, 6, 7, 10, 16)
         if not (end or flag):
             return None
-        count, rows = _signed(values), _signed(row_count)
+        count, rows = _frequent(values), _frequent(row_count)
         kind = DATA_PAGE_V2
-    code = _signed(encoding)
+    code = _frequent(encoding)
     position = found.end() if end else _end_of_header(data, found.end())
     if position is None or leaf.type not in CUT_ENCODINGS.get(code, ()):
         return None
@@ -135,6 +135,9 @@ def _signed(data: bytes) -> int:
     else:
         number = read_varint(data, 0)[0]
     return (number >> 1) ^ -(number & 1)
+
+
+_frequent = lru_cache(1024)(_signed)  # numbers that are the same in most pages
 
 
 def _summary(data: bytes, position: int, leaf: Leaf, count: int, nulls: int | None) -> Summary:

@@ -110,13 +110,12 @@ def fold(summaries: Sequence[Summary], leaf: Leaf) -> Summary:
     if not leaf.order:
         return Summary(nulls=nulls)
     key = KEYS[leaf.order]
-    lows = [(key(one.low), one.low_exact, one.low) for one in filled if one.low is not None]
-    highs = [(key(one.high), one.high_exact, one.high) for one in filled if one.high is not None]
+    lows = [key(one.low) for one in filled if one.low is not None]
+    highs = [key(one.high) for one in filled if one.high is not None]
     if len(lows) < len(filled) or len(highs) < len(filled):
         return Summary(nulls=nulls)
-    _, low_exact, low = min(lows, key=lambda item: item[0])
-    _, high_exact, high = max(highs, key=lambda item: item[0])
-    return Summary(low, high, nulls, False, low_exact, high_exact)
+    least, greatest = filled[lows.index(min(lows))], filled[highs.index(max(highs))]
+    return Summary(least.low, greatest.high, nulls, False, least.low_exact, greatest.high_exact)
 
 
 def is_within(part: Summary, whole: Summary, leaf: Leaf) -> bool:
