@@ -64,7 +64,7 @@ class RangeCopier:
 
     def __init__(self, step: Callable[[int], None]) -> None:
         self._step = step
-        self._buffer = bytearray(BUFFER_BYTES)
+        self._buffer = bytearray()  # filled up when it is needed: most bytes are copied in the system
 
     def copy(self, file: BinaryIO, start: int, size: int, out: Sink, name: str) -> None:
         """Append bytes `start` .. `start + size` of the file to `out`; `DataError` when the file ends before."""
@@ -77,6 +77,7 @@ class RangeCopier:
             return
         file.seek(start)
         readinto = getattr(file, "readinto", None)
+        self._buffer = self._buffer or bytearray(BUFFER_BYTES)
         view = memoryview(self._buffer)
         left = size
         while left:
