@@ -13,7 +13,7 @@ RAW, CUT, ENCODED = "raw", "cut", "encoded"
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlannedPiece:
     """Rows `first` .. `last` (exclusive) of `count` row groups from `row_group` on, of source number `source`.
 
