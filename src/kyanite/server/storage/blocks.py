@@ -131,7 +131,7 @@ async def get_block_list(call: Call) -> Response:
         lists += element("CommittedBlocks", *map(_block, known))
     if wanted != "committed":
         lists += element("UncommittedBlocks", *map(_block, waiting))
-    return answer(element("BlockList", lists), 200, headers)
+    return answer(element("BlockList", lists), headers=headers)
 
 
 def _block(block: tuple[str, int]) -> str:

@@ -92,7 +92,7 @@ async def get_acl(call: Call) -> Response:
         for name, start, expiry, permission in found.policies
     )
     headers = changed(found.etag, found.modified).headers
-    return answer(element("SignedIdentifiers", *policies), 200, headers)
+    return answer(element("SignedIdentifiers", *policies), headers=headers)
 
 
 async def set_acl(call: Call) -> Response:

@@ -187,4 +187,4 @@ def failure(request: Request, error: Exception) -> Response:
         return Response(status, headers)
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
     text = f"{message}\nRequestId:{headers['x-ms-request-id']}\nTime:{stamp}"
-    return answer(element("Error", leaf("Code", code), leaf("Message", text), extra), status, headers)
+    return answer(element("Error", leaf("Code", code), leaf("Message", text), extra), status=status, headers=headers)

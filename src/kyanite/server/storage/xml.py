@@ -32,6 +32,11 @@ def safe(text: str) -> str:
     return escape(_ILLEGAL.sub("\ufffd", text)) if _SPECIAL.search(text) else text
 
 
+def is_plain(text: str) -> bool:
+    """Whether XML holds the text as it is."""
+    return not _SPECIAL.search(text)
+
+
 def name_leaf(text: str) -> str:
     """The Name of a blob, percent-encoded and marked so when XML cannot hold it."""
     if not _SPECIAL.search(text):
@@ -46,9 +51,9 @@ def metadata_xml(metadata: Mapping[str, str]) -> str:
     return element("Metadata", *(leaf(name, value) for name, value in metadata.items()))
 
 
-def answer(root: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A response with an XML document."""
-    body = (_HEAD + root).encode("utf-8", "replace")
+def answer(*root: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A response with an XML document, given in pieces."""
+    body = "".join((_HEAD, *root)).encode("utf-8", "replace")
     return Response(status, {"content-type": "application/xml", **(headers or {})}, body)
 
 
