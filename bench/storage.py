@@ -4,7 +4,8 @@
     python bench/storage.py --work        processor time per request of kyanite and the floor, side by side
 
 Servers: ours (`kyanite`: signatures checked, properties kept), Azurite (npm, fetched once into bench/.venv/azurite;
-fresh folder, fresh container) and `floor`, a bare ASGI app on the same uvicorn that checks nothing, keeps bytes only.
+fresh folder, fresh container), `floor`, a bare ASGI app on uvicorn that checks nothing and keeps bytes only, and
+`ceiling`, sockets and memory without any framework (storage_ceiling.py): what the client itself can do at most here.
 Clients: obstore (fast: shows the server) and azure-storage-blob (what people use; about 450 MB/s and 550 operations/s
 is all it can). Each client is a process of its own; every byte read is compared with what was written, and every
 listing with the names that were put, before a figure is told. Servers take turns in the rounds; in each they have a
@@ -44,7 +45,7 @@ SMALL = ("PUT 4 KB, 1 thread", "PUT 4 KB, 8 threads", "GET 4 KB, 1 thread", "GET
 FRESH = tuple(f"{line}, ops/s" for line in SMALL)
 AFTER = tuple(f"{line}, after, ops/s" for line in SMALL)
 LINES = (*FRESH, "list, ms", *AFTER, "PUT large, MB/s", "GET large, MB/s")
-SERVERS = ("kyanite", "azurite", "floor")
+SERVERS = ("kyanite", "azurite", "floor", "ceiling")
 
 
 # ---- servers
@@ -69,6 +70,12 @@ def serve_kyanite(home: Path, port: int) -> None:
         workspace.accounts.create(name, hierarchical=not flat)
     with Listener(Application(ServerContext(workspace)), [Endpoint(bind(port))]):
         signal.pause()
+
+
+def serve_ceiling(_: Path, port: int) -> None:
+    import storage_ceiling
+
+    storage_ceiling.serve(port)
 
 
 def serve_floor(folder: Path, port: int) -> None:
@@ -457,7 +464,8 @@ def report(options: Any, rounds: dict[tuple[str, str], list[dict[str, float]]], 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
-        {"kyanite": serve_kyanite, "floor": serve_floor}[sys.argv[2]](Path(sys.argv[3]), int(sys.argv[4]))
+        servers = {"kyanite": serve_kyanite, "floor": serve_floor, "ceiling": serve_ceiling}
+        servers[sys.argv[2]](Path(sys.argv[3]), int(sys.argv[4]))
     elif sys.argv[1:2] == ["client"]:
         print(json.dumps(measure(sys.argv[2], sys.argv[3], *map(int, sys.argv[4:7]))))
     else:
