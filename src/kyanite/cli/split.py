@@ -12,8 +12,19 @@ import click
 
 from kyanite.cli.command import command, json_option
 from kyanite.cli.session import Session, pass_session
+from kyanite.errors import UserError
 
 TURN_SECONDS = 1e-5
+
+
+def _size(text: str | None) -> int | None:
+    """Bytes of `--max-size`."""
+    from kyanite.movement.part_names import parse_size
+
+    try:
+        return None if text is None else parse_size(text)
+    except UserError as problem:
+        raise click.BadParameter(f"{problem.message} {problem.cure or ''}".rstrip()) from problem
 
 
 @command(
@@ -38,6 +49,7 @@ TURN_SECONDS = 1e-5
 @click.option(
     "--max-size",
     metavar="SIZE",
+    callback=lambda _, __, value: _size(value),
     help="The largest a part may be: 100MB (10^8 bytes), 100MiB (100 x 2^20), 4194304B or a plain number of bytes.",
 )
 @click.option("--parts", type=click.IntRange(min=1), metavar="N", help="So many parts of equal size, instead.")
@@ -78,7 +90,7 @@ def split(
     /,
     inputs: tuple[str, ...],
     output: str,
-    max_size: str | None,
+    max_size: int | None,
     parts: int | None,
     rows: int | None,
     plot: Path | None,

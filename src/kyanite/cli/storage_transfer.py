@@ -59,6 +59,8 @@ def put(session: Session, files: tuple[Path, ...], destination: StoragePath, nam
         ) or (found is not None and found.is_folder)
         target = destination.join(name or file.resolve().name) if is_folder else destination
         moves += [(source, target.join(below) if below else target) for source, below in files_below(file, left_out)]
+    for _, target in moves:
+        account.blobs.spell(target.path)  # a name that no blob may have is told before anything is sent
     with Moving(session, [source.stat().st_size for source, _ in moves]).shown() as moving:
         transfers = []
         for source, target in moves:

@@ -71,6 +71,14 @@ def test_what_is_no_file_is_left_out_and_named(put, files):
     assert (refused.code, "neither a file nor a folder" in refused.err) == (1, True)
 
 
+def test_a_name_that_no_blob_may_have_is_told_before_anything_is_sent(put, files):
+    (files / os.fsdecode(b"b\xff.txt")).write_text("odd\n")
+    result = put("storage", "put", files, "air/other/")
+    assert result.code == 1
+    assert "U+DCFF" in result.err
+    assert names(put, "air/other/") == []
+
+
 def test_a_folder_that_cannot_be_read_stops_the_upload(put, files, monkeypatch):
     real = os.scandir
 
