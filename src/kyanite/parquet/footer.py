@@ -196,7 +196,8 @@ def parse_footer(data: bytes, size: int, name: str, like: Footer | None = None) 
             raise DataError(f"The row groups do not hold the {rows} rows that the footer claims.")
         if sum(groups.sizes) > data_end:
             raise DataError("The column chunks overlap: together they are larger than the file.")
-        return Footer(name, size, len(data), struct, rows, leaves, groups, schema_key_of(struct))
+        key = like.schema_key if like is not None and leaves is like.leaves else schema_key_of(struct)
+        return Footer(name, size, len(data), struct, rows, leaves, groups, key)
 
 
 def _top_level(
@@ -221,14 +222,16 @@ def _top_level(
         if number == 4 and kind == LIST:
             if 2 not in struct:
                 raise DataError("The footer has no schema before its row groups.")
-            leaves = leaves_of(structs_of(struct, 2))
+            is_same = like is not None and struct[2] == like.struct.get(2)
+            leaves = like.leaves if like is not None and is_same else leaves_of(structs_of(struct, 2))
             known = like.row_groups if like is not None else None
             scanner = Scanner(data, leaves, data_end, known.scanner if isinstance(known, RowGroups) else None)
             groups, position = scanner.list_at(position, make)
         else:
             value, position = read_value(data, position, kind, FOOTER_LEVELS)
             struct[number] = (kind, value)
-    leaves = ordered_leaves(leaves or leaves_of(structs_of(struct, 2)), struct)
+    if like is None or leaves is not like.leaves or struct.get(7) != like.struct.get(7):
+        leaves = ordered_leaves(leaves or leaves_of(structs_of(struct, 2)), struct)
     return struct, leaves, groups
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
+from operator import add
 from typing import NamedTuple
 
 BISECTIONS = 26
@@ -395,10 +396,14 @@ def steps_of_columns(
 ) -> Steps:
     """The sum of the columns' page tables: each a list of (rows, bytes) per page, all with the same total of rows."""
     changes: dict[int, float] = {}
+    alike: dict[tuple[int, ...], list[float]] = {}  # bytes of columns whose pages end at the same rows
     for pages in columns:
+        ends, sizes = tuple(rows for rows, _ in pages), [size for _, size in pages]
+        alike[ends] = list(map(add, alike[ends], sizes)) if ends in alike else sizes
+    for ends, sizes in alike.items():
         row = 0
         slope = 0.0
-        for rows, size in pages:
+        for rows, size in zip(ends, sizes, strict=True):
             if rows == 0:
                 continue
             changes[row] = changes.get(row, 0.0) + size / rows - slope
