@@ -230,14 +230,14 @@ def pools_and_nodes(client: BatchClient) -> None:
     client.begin_resize_pool("ops", m.BatchPoolResizeOptions(target_dedicated_nodes=2), polling_interval=SOON).result()
     assert client.get_pool("ops").current_dedicated_nodes == 2
     refused(lambda: client.begin_stop_pool_resize("ops"), "OperationInvalidForCurrentState", 409)
-    formula = "$TargetDedicatedNodes = 1;"
+    formula = "$TargetDedicatedNodes = 2;"  # as many as there are: nothing is resized meanwhile
     refused(
         lambda: client.evaluate_pool_auto_scale("ops", m.BatchPoolEvaluateAutoScaleOptions(auto_scale_formula=formula)),
         "PoolNotEligibleForOperation",
     )
     client.enable_pool_auto_scale("ops", m.BatchPoolEnableAutoScaleOptions(auto_scale_formula=formula))
     run = client.evaluate_pool_auto_scale("ops", m.BatchPoolEvaluateAutoScaleOptions(auto_scale_formula=formula))
-    assert run.results.startswith("$TargetDedicatedNodes=1;")
+    assert run.results.startswith("$TargetDedicatedNodes=2;")
     client.disable_pool_auto_scale("ops")
     assert list(client.list_pool_usage_metrics()) == []
     assert "linux" in {each.os_type for each in client.list_supported_images()}

@@ -33,6 +33,7 @@ from kyanite.storage.staged import Beside, copy_range
 
 _WRITE_BYTES = 1024 * 1024
 _ATTEMPTS = 10
+_OUTDATED = frozenset({"InvalidFlushPosition", "ConditionNotMet"})
 _LEASE_ACTIONS = ("acquire", "acquire-release", "auto-renew", "release")
 
 
@@ -147,6 +148,9 @@ def _flush(call: Call, position: int) -> Blob:
             return _flush_version(call, blob, position)
         except Moved:
             continue
+        except StorageError as problem:  # somebody flushed or wrote the file meanwhile: look at it again
+            if problem.error_code not in _OUTDATED or _file(call).etag == blob.etag:
+                raise
     raise StorageError("Other requests flush this file all the time.", code="ServerBusy")
 
 
