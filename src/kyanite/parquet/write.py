@@ -40,7 +40,7 @@ from kyanite.parquet.thrift import (
 BUFFER_BYTES = 1024 * 1024  # fits the processor's cache: larger ones are slower
 SMALL_BYTES = 64 * 1024  # read at once
 SYSTEM_COPY_BYTES = 64 * 1024  # smaller ranges are quicker through the buffer
-PIECE_BYTES = 8 * 1024 * 1024  # copied in the system between two looks at who cancelled
+PIECE_BYTES = 32 * 1024 * 1024  # copied in the system between two looks at who cancelled
 ALIGNED_BYTES, PAGE_BYTES = 8 * 1024 * 1024, 4096
 INDEX_MEMORY_BYTES = 8 * 1024 * 1024
 MOST_INDEXES = 20_000  # held back; then they are written between row groups
