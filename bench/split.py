@@ -30,6 +30,8 @@ from split_peers import PEERS
 HERE = Path(__file__).resolve().parent
 OURS = "kyanite"
 SYNCED = "cp, then sync"  # to the disk, as ours
+BARE = "bare copies"  # into files of that size, on the disk and summed up, as ours
+COPIES = ("cp", SYNCED, BARE)
 MIB = 1 << 20
 HEADS = (
     *("", "wall s", "x ours", "CPU s", "peak MB", "parts", "min MiB", "mean MiB", "max MiB", "over", "max/min"),
@@ -71,6 +73,8 @@ def command(name: str, given: Input, out: Path) -> list[str | Path]:
         return ["cp", given.path, out]
     if name == SYNCED:
         return ["sh", "-c", 'cp "$1" "$2" && sync "$2"/*', "sh", given.path, out]
+    if name == BARE:
+        return [sys.executable, HERE / "split_floor.py", given.path, out, str(given.most)]
     if name == OURS:
         return [sys.executable, "-m", "kyanite", "split", given.path, out, "--max-size", str(given.most)]
     python = environment.python_of("bench")
@@ -80,7 +84,7 @@ def command(name: str, given: Input, out: Path) -> list[str | Path]:
 def compare(given: Input, names: Sequence[str], repeat: int, folder: Path) -> list[Peer]:
     """All peers on one input, `repeat` rounds; the first round's results are compared value by value."""
     ready = environment.python_of("bench") is not None
-    peers = [Peer(name, absent="" if ready or name in {"cp", SYNCED, OURS} else "not installed") for name in names]
+    peers = [Peer(name, absent="" if ready or name in {*COPIES, OURS} else "not installed") for name in names]
     out = folder / "parts"
     given.path.read_bytes()  # the page cache has it
     for number in range(repeat):
@@ -94,7 +98,7 @@ def compare(given: Input, names: Sequence[str], repeat: int, folder: Path) -> li
                 peer.absent = f"not installed ({run.failure})" if missing else f"failed: {run.failure}"
                 continue
             peer.runs.append(run)
-            if not number and peer.name not in ("cp", SYNCED):
+            if not number and peer.name not in COPIES:
                 peer.verdict = judge([given.path], out, given.most, given.key)
             print(f"  {given.name}: {peer.name} {run.wall:.2f} s", file=sys.stderr, flush=True)
     measure.settle(out)
@@ -220,10 +224,11 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    names = ["cp", SYNCED, OURS, *(name for name in options.peers.split(",") if name)]
-    if unknown := [name for name in names[3:] if name not in PEERS]:
+    chosen = [name for name in options.peers.split(",") if name]
+    names = [*COPIES, OURS, *chosen]
+    if unknown := [name for name in chosen if name not in PEERS]:
         parser.error(f"there is no peer {unknown[0]!r}; there are {', '.join(PEERS)}")
-    if len(names) > 3:
+    if chosen:
         environment.prepare("bench")
     results = []
     told = measure.Machine()
