@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import io
 import random
 
@@ -21,6 +22,8 @@ from parquet_files import (
     table_of,
     written,
 )
+
+split_module = importlib.import_module("kyanite.parquet.split")  # the function has its name
 
 
 @pytest.mark.parametrize(
@@ -334,3 +337,48 @@ def test_large_row_groups_keep_their_place_within_a_page_of_memory(monkeypatch):
                 assert group.struct[5][1] == first
                 aligned += 1
     assert aligned == result.raw.row_groups > 2
+
+
+class TestFirstPartIsBegunWhileThePartsArePlanned:
+    """The guess what it begins with shows in nothing: right or wrong, the parts are the same bytes."""
+
+    DATA = written(table_of(["key", "text"], 4_000), row_group_size=500, compression="none", write_page_index=True)
+
+    @pytest.fixture
+    def opened(self, monkeypatch):
+        """The names of the parts, each time one is opened, with guesses for files of this size."""
+        monkeypatch.setattr(split_module, "ALIGNED_BYTES", 1_000)
+        writers = []
+
+        def split_it(**target):
+            def open_part(name):
+                writers.append((name, MemoryWriter()))
+                return writers[-1][1]
+
+            split([source(self.DATA)], open_part, **target)
+            return writers
+
+        return split_it
+
+    @pytest.mark.parametrize("target", [{"rows": 1_300}, {"max_bytes": 30_000}, {"parts": 3}], ids=str)
+    def test_a_right_guess(self, opened, monkeypatch, target):
+        begun = []
+        begin = split_module.begin_part
+        monkeypatch.setattr(split_module, "begin_part", lambda *given: begun.append(given[1]) or begin(*given))
+        writers = opened(**target)
+        assert begun
+        assert begun[0] >= 1
+        assert [writer.state for _, writer in writers] == ["committed"] * len(writers)
+        assert [writer.getvalue() for _, writer in writers] == self.parts(target)
+
+    def test_a_wrong_guess_is_thrown_away(self, opened, monkeypatch):
+        monkeypatch.setattr(split_module._Plan, "sure_row_groups", lambda self: 5)
+        (first, thrown), *rest = opened(rows=1_300)
+        assert thrown.state == "aborted"
+        assert rest[0][0] == first
+        assert [writer.getvalue() for _, writer in rest] == self.parts({"rows": 1_300})
+
+    def parts(self, target):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(split_module._Plan, "sure_row_groups", lambda self: 0)
+            return split_all(self.DATA, **target)[1]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from kyanite.parquet.footer import Footer
+from kyanite.parquet.footer import Footer, naming
+from kyanite.parquet.order import FIXED
 from kyanite.parquet.schema import Column, Leaf, leaf_elements
 from kyanite.parquet.thrift import Struct, number_of, struct_of
 
 PHYSICAL = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
-FIXED = 7
 # By the numbers of parquet.thrift: ConvertedType, and the members of LogicalType that take its place
 CONVERTED = {0: "String", 4: "Enum", 6: "Date", 19: "JSON", 20: "BSON", 21: "Interval"}
 LOGICAL = {
@@ -24,7 +24,8 @@ UNSIGNED, SIGNED = 11, 15  # UINT_8 and INT_8; each is followed by those of 16, 
 def columns_of(footer: Footer) -> tuple[Column, ...]:
     """The leaf columns of a file. Types are equal whether a writer used the converted types of old or logical ones."""
     elements = leaf_elements(footer.struct)
-    return tuple(_column(leaf, element) for leaf, element in zip(footer.leaves, elements, strict=True))
+    with naming(footer.name):
+        return tuple(_column(leaf, element) for leaf, element in zip(footer.leaves, elements, strict=True))
 
 
 def _column(leaf: Leaf, element: Struct) -> Column:

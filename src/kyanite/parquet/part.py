@@ -104,6 +104,11 @@ class BegunPart(NamedTuple):
             return False
         return first.count >= self.row_groups
 
+    def drop(self) -> None:
+        """Forget what it holds besides the bytes in its file, which the caller throws away."""
+        with self.writer:
+            return
+
 
 def begin_part(inputs: Inputs, row_groups: int, out: Sink, step: Callable[[int], None]) -> BegunPart:
     """Copy the first row groups of the first source while it is still being planned what follows them."""

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 
 from kyanite.errors import DataError
 from kyanite.parquet import hybrid
-from kyanite.parquet.order import key_of
+from kyanite.parquet.order import BOOLEAN, BYTE_ARRAY, key_of
+from kyanite.parquet.page_cut import DICTIONARY, PLAIN
 from kyanite.parquet.schema import Leaf
 
 MOST_VALUES = 1 << 16  # and entries of a dictionary: Arrow finds the bounds of more in less time
-PLAIN, PLAIN_DICTIONARY, RLE_DICTIONARY = 0, 2, 8
-BOOLEAN, BYTE_ARRAY = 0, 6
 _FORMATS = {"signed": {4: "i", 8: "q"}, "unsigned": {4: "I", 8: "Q"}, "float": {4: "f", 8: "d"}}
 _TOO_SHORT = "A page holds fewer values than its header says."
 
@@ -20,7 +19,7 @@ _TOO_SHORT = "A page holds fewer values than its header says."
 def is_small(encoding: int, count: int, dictionary: tuple[bytes, int] | None) -> bool:
     """Whether `small_bounds` takes this page; arguments as for `page_values.bounds_of`."""
     entries = dictionary[1] if dictionary is not None else 0
-    known = encoding in (PLAIN_DICTIONARY, RLE_DICTIONARY) if dictionary is not None else encoding == PLAIN
+    known = encoding in DICTIONARY if dictionary is not None else encoding == PLAIN
     return known and max(count, entries) <= MOST_VALUES
 
 

@@ -238,6 +238,7 @@ class _Run:
         self._staged = staged
         self._progress = progress
         self._cancelled = cancelled
+        self._columns = columns_of(plan.inputs.footer(0))  # what cannot be told is an error before anything is written
         self._writers: list[Writer] = []
         self._parts: list[Part] = []
         self._bytes = 0
@@ -266,6 +267,7 @@ class _Run:
         """Whether all are written; not when one was too large: plan the rest again."""
         inputs = self._plan.inputs
         if begun is not None and not begun.suits(planned[0]):
+            begun.drop()
             self._writers.pop().abort()
             self._bytes, begun = 0, None
         for part in planned:
@@ -324,8 +326,7 @@ class _Run:
             self._writers[0].commit()
             self._writers.pop(0)
         bytes_out = sum(part.bytes for part in self._parts)
-        columns = columns_of(self._plan.inputs.footer(0))
-        return SplitResult(tuple(self._parts), rows_in, rows_out, bytes_in, bytes_out, columns)
+        return SplitResult(tuple(self._parts), rows_in, rows_out, bytes_in, bytes_out, self._columns)
 
     def abort(self) -> None:
         """Throw away every part that is not committed."""
