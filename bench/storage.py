@@ -5,7 +5,7 @@
 
 Servers: ours (`kyanite`: signatures checked, properties kept), Azurite (npm, fetched once into bench/.venv/azurite;
 fresh folder, fresh container), `floor`, a bare ASGI app on uvicorn that checks nothing and keeps bytes only, and
-`ceiling`, sockets and memory without any framework (storage_ceiling.py): what the client itself can do at most here.
+`ceiling`, sockets and memory without any framework (storage_ceiling.py): about what the client itself can do here.
 Clients: obstore (fast: shows the server) and azure-storage-blob (what people use; about 450 MB/s and 550 operations/s
 is all it can). Each client is a process of its own; every byte read is compared with what was written, and every
 listing with the names that were put, before a figure is told. Servers take turns in the rounds; in each they have a

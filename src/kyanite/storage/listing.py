@@ -159,10 +159,8 @@ def _collect(folder: int, begun: str, above: tuple[str, ...], found: list[Child]
         for entry in entries:
             name = entry.name
             if name[0] != "." or not name.startswith((names.ESCAPED, names.CONTINUED, names.BESIDE_FOLDER)):
-                if begun or entry.is_symlink():
-                    continue
-                is_folder = entry.is_dir(follow_symlinks=False)
-                found.append(Child(f"{name}/" if is_folder else name, name, is_folder, (name,)))
+                if not begun and not entry.is_symlink():
+                    found.append(_child(name, entry.is_dir(follow_symlinks=False), (name,)))
             elif names.is_continued(name):
                 fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
                 try:

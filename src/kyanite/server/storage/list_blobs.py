@@ -15,7 +15,7 @@ from kyanite.server.storage.headers import http_date, http_time
 from kyanite.server.storage.marker import read_marker, write_marker
 from kyanite.server.storage.service_level import page_size
 from kyanite.server.storage.tags import tags_xml
-from kyanite.server.storage.xml import answer, element, is_plain, leaf, metadata_xml, name_leaf
+from kyanite.server.storage.xml import answer, element, leaf, metadata_xml, name_leaf
 from kyanite.storage import blocks, leases, listing
 from kyanite.storage.lease_files import LeaseFiles
 from kyanite.storage.listing import Prefix
@@ -149,22 +149,16 @@ def _blob(call: Call, blob: Blob, include: frozenset[str], leased: bool) -> str:
     """One <Blob>; written as one text, since a page has thousands."""
     properties = blob.properties
     before_md5, behind_md5 = _alike(*_alike_fields(properties))
-    modified = created = http_time(blob.modified_ns)
-    if properties.created_ns and properties.created_ns // 10**9 != blob.modified_ns // 10**9:
-        created = http_time(properties.created_ns)
-    path, md5 = blob.path, properties.content_md5
-    if is_plain(f"{path}{md5}"):
-        name, md5 = f"<Name>{path}</Name>", f"<Content-MD5>{md5}</Content-MD5>" if md5 else "<Content-MD5 />"
-    else:
-        name, md5 = name_leaf(path), leaf("Content-MD5", md5)
+    modified = http_time(blob.modified_ns)
+    created = http_time(properties.created_ns) if properties.created_ns else modified
     lease = _lease(call, blob) if leased else _UNLOCKED
     kind = _KINDS[blob.is_folder] if call.account.hierarchical else ""
     tags = f"<TagCount>{len(properties.tags)}</TagCount>" if properties.tags else ""
     more = _included(blob, include) if include else ("", "")
     return (
-        f"<Blob>{name}<Properties><Creation-Time>{created}</Creation-Time>"
+        f"<Blob>{name_leaf(blob.path)}<Properties><Creation-Time>{created}</Creation-Time>"
         f"<Last-Modified>{modified}</Last-Modified><Etag>{blob.etag}</Etag>"
-        f"<Content-Length>{blob.size}</Content-Length>{before_md5}{md5}"
+        f"<Content-Length>{blob.size}</Content-Length>{before_md5}{leaf('Content-MD5', properties.content_md5)}"
         f"{behind_md5}{lease}<ServerEncrypted>true</ServerEncrypted>{tags}{more[0]}{kind}</Properties>{more[1]}"
         "<OrMetadata /></Blob>"
     )

@@ -32,11 +32,6 @@ def safe(text: str) -> str:
     return escape(_ILLEGAL.sub("\ufffd", text)) if _SPECIAL.search(text) else text
 
 
-def is_plain(text: str) -> bool:
-    """Whether XML holds the text as it is."""
-    return not _SPECIAL.search(text)
-
-
 def name_leaf(text: str) -> str:
     """The Name of a blob, percent-encoded and marked so when XML cannot hold it."""
     if not _SPECIAL.search(text):
