@@ -4,8 +4,9 @@
                           [--cache DIR] [--plot FILE.png] [--json]
 
 Every run is a whole process, start-up and imports included; rounds go through all peers in turn. Inputs are in the page
-cache, outputs are not synced. What a peer wrote is compared with the input, value by value, before its time is shown:
-a wrong result is called wrong. Peers live in bench/.venv (made by this program); one that is missing is said to be.
+cache. Outputs are not synced, but for `cp, then sync`, `bare copies` and kyanite, whose row with --no-sync shows what
+that costs. What a peer wrote is compared with the input, value by value, before its time is shown: a wrong result is
+called wrong. Peers live in bench/.venv (made by this program); one that is missing is said to be.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from split_peers import PEERS
 
 HERE = Path(__file__).resolve().parent
 OURS = "kyanite"
+UNSYNCED = "kyanite --no-sync"  # as cp and the peers
 SYNCED = "cp, then sync"  # to the disk, as ours
 BARE = "bare copies"  # into files of that size, on the disk and summed up, as ours
 COPIES = ("cp", SYNCED, BARE)
@@ -75,8 +77,9 @@ def command(name: str, given: Input, out: Path) -> list[str | Path]:
         return ["sh", "-c", 'cp "$1" "$2" && sync "$2"/*', "sh", given.path, out]
     if name == BARE:
         return [sys.executable, HERE / "split_floor.py", given.path, out, str(given.most)]
-    if name == OURS:
-        return [sys.executable, "-m", "kyanite", "split", given.path, out, "--max-size", str(given.most)]
+    if name in (OURS, UNSYNCED):
+        split = [sys.executable, "-m", "kyanite", "split", given.path, out, "--max-size", str(given.most)]
+        return [*split, "--no-sync"] if name == UNSYNCED else split
     python = environment.python_of("bench")
     return [python or "", "-P", HERE / "split_peers.py", name, given.path, out, str(given.most)]
 
@@ -84,7 +87,7 @@ def command(name: str, given: Input, out: Path) -> list[str | Path]:
 def compare(given: Input, names: Sequence[str], repeat: int, folder: Path) -> list[Peer]:
     """All peers on one input, `repeat` rounds; the first round's results are compared value by value."""
     ready = environment.python_of("bench") is not None
-    peers = [Peer(name, absent="" if ready or name in {*COPIES, OURS} else "not installed") for name in names]
+    peers = [Peer(name, absent="" if ready or name in {*COPIES, OURS, UNSYNCED} else "not installed") for name in names]
     out = folder / "parts"
     given.path.read_bytes()  # the page cache has it
     for number in range(repeat):
@@ -149,14 +152,15 @@ def judgement(verdict: Verdict | None) -> list[str]:
 def goals(given: Input, peers: Sequence[Peer]) -> list[str]:
     """Each goal with what was measured; none when our own result is wrong."""
     named = {peer.name: peer for peer in peers if not peer.absent}
-    ours, cp = named.get(OURS), named.get("cp")
-    if ours is None or not ours.right:
+    ours, unsynced, cp = named.get(OURS), named.get(UNSYNCED), named.get("cp")
+    if ours is None or unsynced is None or not (ours.right and unsynced.right):
         return ["kyanite's own result is not right: no goal is met"]
-    others = [peer for peer in named.values() if peer.right and peer is not ours]
+    others = [peer for peer in named.values() if peer.right and peer not in (ours, unsynced)]
     large = given.path.stat().st_size >= 700_000_000
     lines = [goal("peak memory, MB", max(run.peak_mb for run in ours.runs), 150, most=True)]
     if cp and large:
-        lines.append(goal("times cp", ours.wall / cp.wall, 2.5, most=True))
+        lines.append(goal("times cp, with --no-sync as cp does", unsynced.wall / cp.wall, 2.5, most=True))
+        lines.append(goal("times cp, parts on the disk and cp's copy not", ours.wall / cp.wall, 2.5, most=True))
     if others:
         best = min(others, key=lambda peer: peer.wall)
         wanted = 8.0 if large else 3.0
@@ -225,7 +229,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     chosen = [name for name in options.peers.split(",") if name]
-    names = [*COPIES, OURS, *chosen]
+    names = [*COPIES, OURS, UNSYNCED, *chosen]
     if unknown := [name for name in chosen if name not in PEERS]:
         parser.error(f"there is no peer {unknown[0]!r}; there are {', '.join(PEERS)}")
     if chosen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 import zlib
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kyanite.connections import open_url
+from kyanite.connections.local_folder import LocalFolder
 from kyanite.errors import ConflictError, DataError, InvariantError, NotFoundError, StorageError, UserError
 from kyanite.movement.split import read_manifest, split
 from kyanite.parquet import Source
@@ -298,6 +300,37 @@ def test_several_workers_are_processes_where_all_is_on_this_machine(tmp_path, mo
     )
     assert numbers(account.folder / "data" / "out") == list(range(5000))
     assert len(again.parts) > len(result.parts)
+
+
+@pytest.mark.parametrize("into", ["new", "shared"])
+def test_the_disk_is_waited_for_unless_told_otherwise(tmp_path, monkeypatch, into):
+    synced = set()
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.add(os.fstat(fd).st_ino) or real(fd))
+    source = write(tmp_path / "in.parquet", range(5000))
+    if into == "shared":
+        for name in ("safe", "fast"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "notes.txt").write_text("mine")
+    safe = split(source, tmp_path / "safe", max_size=9_000)
+    assert {Path(part.path).stat().st_ino for part in safe.parts} <= synced
+    synced.clear()
+    fast = split(source, tmp_path / "fast", max_size=9_000, sync=False)
+    assert not synced & {Path(part.path).stat().st_ino for part in fast.parts}
+    assert into == "shared" or not synced
+    assert [part.checksum for part in fast.parts] == [part.checksum for part in safe.parts]
+    manifests = [json.loads((tmp_path / name / MANIFEST).read_text()) for name in ("safe", "fast")]
+    assert manifests[0]["parts"] == manifests[1]["parts"]
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_processes_wait_for_the_disk_as_told(tmp_path, sync):
+    from kyanite.movement.split_processes import staged_parts
+    from kyanite.movement.split_publish import PartSet
+
+    with LocalFolder(tmp_path).open_set("out", lambda name: True, is_synced=sync) as files:
+        opened = staged_parts(PartSet(files, lambda manifest: None), "fast")
+        assert opened is not None and pickle.loads(pickle.dumps(opened)).is_synced is sync
 
 
 def test_nothing_appears_when_a_process_fails(tmp_path):

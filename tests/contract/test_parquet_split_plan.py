@@ -146,3 +146,27 @@ def test_a_part_measured_too_large_is_planned_again(monkeypatch, workers):
     assert joined(list(folder.committed().values())).equals(read(data))
     assert any(writer.state == "aborted" for _, writer in folder.writers)
     assert all(isinstance(writer, MemoryWriter) for _, writer in folder.writers)
+
+
+def test_parts_are_written_again_when_a_later_one_was_too_large_and_would_make_the_rest_smaller(monkeypatch):
+    module = sys.modules["kyanite.parquet.split"]
+    data = written(table_of(["key"], 40_000), data_page_size=900, write_batch_size=64, use_dictionary=False)
+    full = split([source(data)], Folder().open_part, parts=8)
+    target = int(max(part.bytes for part in full.parts) * 1.003)
+    assert len(split([source(data)], Folder().open_part, max_bytes=target).parts) == 8
+    calls = []
+    real = module.put_part
+
+    def measured(inputs, planned, *more):
+        made = real(inputs, planned, *more)
+        calls.append(planned.name)
+        return made if len(calls) != 3 else made._replace(part=made.part._replace(bytes=target + 30))
+
+    monkeypatch.setattr(module, "put_part", measured)
+    folder = Folder()
+    result = split([source(data)], folder.open_part, max_bytes=target)
+    assert calls[:4] == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet", "part-00000.parquet"]
+    sizes = [part.bytes for part in result.parts]
+    assert len(sizes) == 9 and max(sizes) <= target and max(sizes) <= min(sizes) * 1.02
+    assert joined(list(folder.committed().values())).equals(read(data))
+    assert len(calls) == 3 + 9

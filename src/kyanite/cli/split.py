@@ -82,6 +82,12 @@ def _size(text: str | None) -> int | None:
 @click.option("--overwrite", is_flag=True, help="Replace the parts that an earlier split left in OUTPUT.")
 @click.option("--if-changed", is_flag=True, help="With --overwrite: only when inputs or options are not the same.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Parts written at the same time.")
+@click.option(
+    "--sync/--no-sync",
+    default=True,
+    show_default=True,
+    help="Wait until the parts are on the disk, so that they survive a power cut too; without, as cp does.",
+)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the sizes as a .png or .svg.")
 @json_option
 @pass_session

@@ -99,8 +99,11 @@ class Connection(Protocol):
     def open_write(self, path: str) -> Writer:
         """A writer for a new file or a new version of one; folders on the way come with the commit."""
 
-    def open_set(self, folder: str, replaces: Callable[[str], bool]) -> WriterSet:
-        """Files that appear together in a folder, in place of the files there whose names `replaces` accepts."""
+    def open_set(self, folder: str, replaces: Callable[[str], bool], *, is_synced: bool = True) -> WriterSet:
+        """Files that appear together in a folder, in place of the files there whose names `replaces` accepts.
+
+        With `is_synced` off no disk of this machine is waited for; a store elsewhere keeps files as it always does.
+        """
 
     def delete(self, path: str) -> None:
         """Remove a file, or a folder with all in it; StorageError `BlobNotFound` when nothing is there."""

@@ -58,9 +58,9 @@ class EmbeddedConnection:
         """A writer staged beside the containers and renamed into place."""
         return self.account.open_write(*_file(path))
 
-    def open_set(self, folder: str, replaces: Callable[[str], bool]) -> FileSet:
+    def open_set(self, folder: str, replaces: Callable[[str], bool], *, is_synced: bool = True) -> FileSet:
         """Files that appear together; atomic when the folder holds nothing but the older set."""
-        return self.account.open_set(*_file(folder), replaces)
+        return self.account.open_set(*_file(folder), replaces, is_synced=is_synced)
 
     def delete(self, path: str) -> None:
         """Remove a file, or a folder or container with all in it."""

@@ -78,12 +78,13 @@ class LocalFolder:
             fd, self.url(base), publish=lambda: _publish(beside, real), discard=lambda: beside.unlink(missing_ok=True)
         )
 
-    def open_set(self, folder: str, replaces: Callable[[str], bool]) -> FileSet:
+    def open_set(self, folder: str, replaces: Callable[[str], bool], *, is_synced: bool = True) -> FileSet:
         """Files that appear together; atomic when the folder holds nothing but the older set."""
         base = normalise(folder)
         real = self._real(base)
         with disk_errors(self.url(base)):
-            return FileSet(_LocalPlace(self._staging_folder(real.parent), real, self.url(base)), replaces)
+            place = _LocalPlace(self._staging_folder(real.parent), real, self.url(base))
+            return FileSet(place, replaces, is_synced=is_synced)
 
     def delete(self, path: str) -> None:
         """Remove a file, or a folder with all in it."""

@@ -118,7 +118,7 @@ class ObjectStoreConnection:
         with self._errors(path):
             return self._sign(self._store(container), inside, self.url(path), method)
 
-    def open_set(self, folder: str, replaces: Callable[[str], bool]) -> ObjectSet:
+    def open_set(self, folder: str, replaces: Callable[[str], bool], *, is_synced: bool = True) -> ObjectSet:
         """Files committed one after the other, then the rest of the older set removed: not atomic."""
         return ObjectSet(self, folder, replaces)
 

@@ -50,6 +50,7 @@ def split(
     overwrite: bool = False,
     if_changed: bool = False,
     workers: int | None = None,
+    sync: bool = True,
     dry_run: bool = False,
     home: Address | None = None,
     credential: str | None = None,
@@ -67,11 +68,12 @@ def split(
     parts. A folder that holds a set already raises ConflictError, unless the set is that of the same inputs and options
     (then nothing is done, `up_to_date`); `overwrite` replaces that set, with `if_changed` only when it would differ.
     `dry_run` writes nothing and tells the parts as planned. `verify` is `fast`, `deep` (every value) or `none`.
+    `sync=False` does not wait for the disk: a kill is survived as ever, a power cut just afterwards may cut parts.
     """
     began = time.monotonic()
     chosen = options(
         max_size=max_size, parts=parts, rows=rows, merge=merge, prefix=prefix, name_template=name_template,
-        verify=verify, checksum=checksum, workers=workers,
+        verify=verify, checksum=checksum, workers=workers, sync=sync,
     )  # fmt: skip
     job = _job(inputs, output, chosen, home, credential)
     if dry_run:
@@ -83,7 +85,7 @@ def split(
     if not overwrite:
         _refuse_existing(job, present)
     _refuse_own_parts(job, present)
-    with part_set(job.target, job.folder, present, job.namings) as files:
+    with part_set(job.target, job.folder, present, job.namings, is_synced=chosen.sync) as files:
         ran = _run(job, files, progress)
         for file in job.files:
             file.check_unchanged()

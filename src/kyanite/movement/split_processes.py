@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kyanite.movement.split_inputs import InputFile
@@ -25,6 +26,7 @@ class StagedParts:
     folder: str
     mode: int
     checksum: str
+    is_synced: bool = True
 
     def __call__(self, name: str) -> StagedPart:
         """A part to be written; its `commit` completes it."""
@@ -33,14 +35,15 @@ class StagedParts:
         with disk_errors(str(path)):
             path.unlink(missing_ok=True)
             descriptor = os.open(path, flags, self.mode)
-        return StagedPart(descriptor, path, Checksum(self.checksum))
+        return StagedPart(descriptor, path, Checksum(self.checksum), is_synced=self.is_synced)
 
 
 class StagedPart(FileWriter):
     """A part whose `checksum` is known once it is committed."""
 
-    def __init__(self, descriptor: int, path: Path, checksum: Checksum) -> None:
-        super().__init__(descriptor, str(path), lambda: None, lambda: path.unlink(missing_ok=True))
+    def __init__(self, descriptor: int, path: Path, checksum: Checksum, *, is_synced: bool) -> None:
+        discard = partial(path.unlink, missing_ok=True)
+        super().__init__(descriptor, str(path), lambda: None, discard, is_synced=is_synced)
         self._taken = checksum
         self.checksum: str | None = None
 
@@ -89,4 +92,4 @@ def local_sources(files: Sequence[InputFile]) -> list[Source] | None:
 def staged_parts(files: PartSet, checksum: str) -> StagedParts | None:
     """What processes open parts with; None when the set is not staged in a folder of this machine."""
     staged = files.staged()
-    return StagedParts(*staged, checksum) if staged is not None else None
+    return StagedParts(staged.folder, staged.mode, checksum, staged.is_synced) if staged is not None else None

@@ -56,6 +56,14 @@ class _Files(Protocol):
     def abort(self) -> None: ...
 
 
+class Staged(NamedTuple):
+    """Where parts are put before they count: the folder, their permissions, and whether they wait for the disk."""
+
+    folder: str
+    mode: int
+    is_synced: bool
+
+
 class PartSet:
     """The new parts: opened one by one, then shown together by `publish`."""
 
@@ -72,10 +80,11 @@ class PartSet:
         """A complete part, before it counts."""
         return self._files.open_read(name)
 
-    def staged(self) -> tuple[str, int] | None:
-        """The folder of this machine where the parts are staged, and their permissions; None when there is none."""
-        folder = self._files.folder_path() if isinstance(self._files, FileSet) else None
-        return (folder, self._files.file_mode) if folder and isinstance(self._files, FileSet) else None
+    def staged(self) -> Staged | None:
+        """The folder of this machine where the parts are staged; None when there is none."""
+        if not isinstance(self._files, FileSet) or (folder := self._files.folder_path()) is None:
+            return None
+        return Staged(folder, self._files.file_mode, self._files.is_synced)
 
     def adopt(self, name: str) -> None:
         """A part that another process has written belongs to the set."""
@@ -84,10 +93,15 @@ class PartSet:
 
 
 @contextlib.contextmanager
-def part_set(target: Connection, folder: str, present: Present, namings: Namings) -> Iterator[PartSet]:
-    """A set of parts for the folder; leaving without `publish` leaves the older set as it was and nothing beside it."""
+def part_set(
+    target: Connection, folder: str, present: Present, namings: Namings, *, is_synced: bool = True
+) -> Iterator[PartSet]:
+    """A set of parts for the folder; leaving without `publish` leaves the older set as it was and nothing beside it.
+
+    With `is_synced` off the parts do not wait for the disk; the manifest does in a folder shared with other files.
+    """
     if _is_exchanged(target, folder, present, namings):
-        files = target.open_set(folder, lambda name: _is_ours(name, present, namings))
+        files = target.open_set(folder, lambda name: _is_ours(name, present, namings), is_synced=is_synced)
         with files:
             yield PartSet(files, lambda manifest: _exchange(files, manifest))
         return
@@ -96,14 +110,14 @@ def part_set(target: Connection, folder: str, present: Present, namings: Namings
     # parts that are staged have their names only once the manifest counts: no file goes by its name alone then
     made = Namings([], namings.template) if collides else namings
     with announced(target, folder, Work(made.document(), tuple(sorted(present.old)))):
-        yield from _shared_set(target, folder, stage, present)
+        yield from _shared_set(target, folder, stage, present, is_synced)
 
 
-def _shared_set(target: Connection, folder: str, stage: str, present: Present) -> Iterator[PartSet]:
+def _shared_set(target: Connection, folder: str, stage: str, present: Present, is_synced: bool) -> Iterator[PartSet]:
     place = join(folder, stage)
     files: _Files
     if isinstance(target, LocalFolder | EmbeddedConnection):
-        files = target.open_set(place, lambda name: False)
+        files = target.open_set(place, lambda name: False, is_synced=is_synced)
     else:
         files = UploadSet(target, place)
     published = False

@@ -22,11 +22,12 @@ SNAP_SHARE = 0.02  # of the dictionary limit: 0.1 % of a part, at either end
 CUT_ENDS_BYTES = 40  # per column: the second header of a page cut in two
 MOST_CARRIED = 10  # dictionary limits, so half a part: larger dictionaries are never repeated
 CARRIED_COST = 1.5  # times the parts (or bytes) with no dictionary repeated: encoding flights anew takes as much
-FAR_FROM_ALIKE, UNEVEN, ALIKE = 1.05, 1.02, 1.005  # the largest part as a multiple of the smallest
+FAR_FROM_ALIKE, ALIKE = 1.05, 1.005  # the largest part as a multiple of the smallest
 UNEVEN_COST = 1.05  # times the bytes, for parts that are alike
 LARGE_PART = 1024 * 1024  # smaller ones are never quite alike
 SMALL_SHARE = 0.1  # of the dictionary limit, so half a percent of a part
 CHEAP_BYTES = 16 * 1024 * 1024  # of all row groups: encoded anew within half a second
+FAR_BYTES = 4 * CHEAP_BYTES  # where parts are far from alike
 
 
 Make = Callable[[Planner], tuple[Part, ...]]
@@ -94,7 +95,7 @@ class Layout:
             parts, size = self._cost(encoded)
             if size <= cost[1] and (parts, size) < cost:
                 return encoded
-            is_alike = unevenness > UNEVEN and self._unevenness(encoded) <= ALIKE
+            is_alike = unevenness > ALIKE >= self._unevenness(encoded)
             if is_alike and parts <= cost[0] and size <= cost[1] * UNEVEN_COST:
                 return encoded
         self._carried, self._places, self._groups = before
@@ -106,8 +107,9 @@ class Layout:
         Where little has to be encoded, one part more is many, and parts that are far from alike are reason enough.
         """
         limit = self._inputs.dictionary_limit
-        is_cheap = limit < float("inf") and sum(group.size for group in self._groups) <= CHEAP_BYTES
-        if is_cheap and self._unevenness(carried) > FAR_FROM_ALIKE:
+        total = sum(group.size for group in self._groups) if limit < float("inf") else float("inf")
+        is_cheap = total <= CHEAP_BYTES
+        if total <= FAR_BYTES and self._unevenness(carried) > FAR_FROM_ALIKE:
             return True
         large = [cut.group for cut in self._cut_pieces(carried) if self._repeats(cut, limit)]
         large = large or self._left_whole(carried, limit)

@@ -37,6 +37,8 @@ REDO_SHARE = 0.98
 ESTIMATE_ERROR = 1.1  # a part larger than that is a local surprise, not an estimate to correct for all parts
 DICTIONARY_SHARE = 0.05  # of a part, that slices of a row group should repeat at most
 SURE_SHARE = 0.9  # of what a part would have if there was one more
+AGAIN_BYTES = 64 * 1000 * 1000  # of finished parts, that are written again so that all are alike
+ALIKE_SHARE = 0.996  # of the largest part: what all should have
 WHOLE_SHARE = 0.99  # of the target: sources below it are one part, with all that they have
 
 
@@ -210,16 +212,18 @@ class _Plan:
         """The part planned first is as large as it may be."""
         self._most_rows = None
 
-    def correct(self, rows: int, excess: float, planned: float = 1) -> None:
+    def correct(self, rows: int, excess: float, planned: float = 1) -> bool:
         """A part of `rows` rows came out `excess` times the target: plan the rest smaller, the part itself surely.
 
         It was `planned` to be that many times the target: the less, the farther the estimate was from the truth.
+        Whether that counts for all parts, not for this one alone.
         """
         if self._most_rows is None and excess < ESTIMATE_ERROR:
             self._slack = min(0.5, max(self._slack * 1.5, self._slack + (excess - 1) * 1.2, 1 - planned / excess))
             self._most_rows = rows - 1
-        else:
-            self._most_rows = max(1, min(rows - 1, int(rows / excess * REDO_SHARE)))
+            return True
+        self._most_rows = max(1, min(rows - 1, int(rows / excess * REDO_SHARE)))
+        return False
 
 
 class _Run:
@@ -243,6 +247,8 @@ class _Run:
         self._parts: list[Part] = []
         self._bytes = 0
         self._rows = 0
+        self._may_start_over = True  # once, and not for a part that is a surprise
+        self._most_parts = 0  # that have been written, before parts were given up
 
     def _step(self, count: int) -> None:
         self._bytes += count
@@ -252,8 +258,27 @@ class _Run:
     def write(self) -> None:
         """Plan and write all parts; a part measured larger than the target is written again with fewer rows."""
         begun = self._begin()
-        while not self._write_parts(self._plan.rest(len(self._parts), self._rows), begun):
-            begun = None
+        planned = self._plan.rest()
+        while not self._write_parts(planned, begun):
+            begun, planned = None, self._rest()
+
+    def _rest(self) -> list[PlannedPart]:
+        """After a part that was too large: those that are missing, or all anew when these differ from the few there."""
+        planned = self._plan.rest(len(self._parts), self._rows)
+        largest = max((part.bytes for part in self._parts), default=0)
+        is_alike = min(part.bytes for part in planned) >= largest * ALIKE_SHARE
+        if is_alike or not self._may_start_over or self._bytes > AGAIN_BYTES:
+            return planned
+        self._may_start_over = False
+        self._start_over()
+        return self._plan.rest()
+
+    def _start_over(self) -> None:
+        """Nothing counts that was written; all parts get their names again."""
+        self.abort()
+        self._most_parts = max(self._most_parts, len(self._parts))
+        self._parts, self._rows, self._bytes = [], 0, 0
+        self._plan.fits()
 
     def _begin(self) -> BegunPart | None:
         """The first part, begun with what it surely begins with; None when that is not worth it."""
@@ -279,7 +304,7 @@ class _Run:
             if made.part.bytes > self._plan.max_bytes and part.rows > 1:
                 self._writers.pop().abort()
                 most = self._plan.max_bytes
-                self._plan.correct(part.rows, made.part.bytes / most, part.bytes / most)
+                self._may_start_over &= self._plan.correct(part.rows, made.part.bytes / most, part.bytes / most)
                 return False
             self._plan.fits()
             check_part(writer, made.written, inputs.footer(0), part.rows, part.name)
@@ -304,13 +329,9 @@ class _Run:
         over = [part for part in self._parts if part.bytes > self._plan.max_bytes and part.rows > 1]
         if not over:
             return
-        self.abort()
-        self._parts, self._rows, self._bytes = [], 0, 0
         self._plan.correct(over[0].rows, over[0].bytes / self._plan.max_bytes)
-        self._plan.fits()
+        self._start_over()
         self.write()
-        if len(self._parts) < len(planned):
-            raise InvariantError("Parts of a first attempt would be left; nothing is committed.")
 
     def _add_written(self, part: Part) -> None:
         self._bytes += part.bytes
@@ -321,6 +342,8 @@ class _Run:
         rows_in, rows_out = self._plan.rows, sum(part.rows for part in self._parts)
         if rows_in != rows_out:
             raise InvariantError(f"{rows_out} rows were written of {rows_in}; nothing is committed.")
+        if len(self._parts) < self._most_parts:
+            raise InvariantError("Parts of a first attempt would be left; nothing is committed.")
         check_cancelled(self._cancelled)
         while self._writers:
             self._writers[0].commit()

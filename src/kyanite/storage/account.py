@@ -204,12 +204,15 @@ class StorageAccount:
             discard=lambda: self._discard(beside),
         )
 
-    def open_set(self, container: str, folder: str, replaces: Callable[[str], bool]) -> FileSet:
+    def open_set(
+        self, container: str, folder: str, replaces: Callable[[str], bool], *, is_synced: bool = True
+    ) -> FileSet:
         """Several files of one folder that become visible together; see FileSet."""
         base = normalise(folder)
         self._require_container(container)
         self._sweep_once()
-        return _AccountSet(_AccountPlace(self, (container, *_parts(base)), self._where(container, base)), replaces)
+        place = _AccountPlace(self, (container, *_parts(base)), self._where(container, base))
+        return _AccountSet(place, replaces, is_synced=is_synced)
 
     def make_folder(self, container: str, path: str) -> None:
         """Make a folder and those above it; existing ones are fine."""
@@ -372,8 +375,8 @@ class _AccountPlace:
 class _AccountSet(FileSet):
     """A file set whose files are announced when they appear."""
 
-    def __init__(self, place: _AccountPlace, replaces: Callable[[str], bool]) -> None:
-        super().__init__(place, replaces)
+    def __init__(self, place: _AccountPlace, replaces: Callable[[str], bool], *, is_synced: bool) -> None:
+        super().__init__(place, replaces, is_synced=is_synced)
         self._account_place, self._begun_ns = place, time.time_ns()
 
     def _publish(self) -> None:

@@ -43,10 +43,12 @@ class FileSet:
     `replaces` says by name which files of the target folder are the set's older generation. When the folder holds
     nothing else, it is exchanged as a whole: a reader sees the old set or the new set, also after a kill. A folder
     shared with other files gets the staged files one rename after the other, then loses what is left of the old set.
+    With `is_synced` off nothing of it waits for the disk: a kill is survived as before, a power cut may cut files.
     """
 
-    def __init__(self, place: Place, replaces: Callable[[str], bool]) -> None:
+    def __init__(self, place: Place, replaces: Callable[[str], bool], *, is_synced: bool = True) -> None:
         self._place = place
+        self.is_synced = is_synced
         self._replaces = replaces
         self._open: list[FileWriter] = []
         self.names: list[str] = []
@@ -66,7 +68,8 @@ class FileSet:
                 remove(name, folder)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             fd = os.open(name, flags, self._place.file_mode, dir_fd=folder)
-        writer = FileWriter(fd, f"{self._place.where}/{name}", lambda: self._complete(name), lambda: self._drop(name))
+        where = f"{self._place.where}/{name}"
+        writer = FileWriter(fd, where, lambda: self._complete(name), lambda: self._drop(name), is_synced=self.is_synced)
         self._open.append(writer)
         return writer
 
@@ -144,7 +147,7 @@ class FileSet:
             self._staged() as staged,
             self._place.parent(create=True) as (parent, target),
         ):
-            os.fsync(staged)
+            self._sync(staged)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(target, self._place.folder_mode, dir_fd=parent)
             with opened_folder(parent, (target,)) as folder:
@@ -155,7 +158,7 @@ class FileSet:
                 self._bring_back(staging, parent, target)
             else:
                 self._move_one_by_one(staged, parent, target, present)
-            os.fsync(parent)
+            self._sync(parent)
 
     def _bring_back(self, staging: int, parent: int, target: str) -> None:
         """Files of others that came into the old folder just before the exchange go to the new one."""
@@ -171,6 +174,10 @@ class FileSet:
             for name in present:
                 if name not in self.names and self._replaces(name):
                     remove(name, folder)
+            self._sync(folder)
+
+    def _sync(self, folder: int) -> None:
+        if self.is_synced:
             os.fsync(folder)
 
 

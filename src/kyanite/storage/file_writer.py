@@ -23,14 +23,18 @@ class FileWriter(UncommittedFile):
     """Binary file object over an open descriptor of a beside-file.
 
     `publish` makes the file visible under its name and `discard` removes it; exactly one of them is called. Leaving a
-    `with` block without `commit()` aborts. After a failed write the beside-file is gone and every call raises.
+    `with` block without `commit()` aborts. After a failed write the beside-file is gone and every call raises. With
+    `is_synced` off the bytes reach the disk when the system writes them there, as after any other program.
     """
 
-    def __init__(self, fd: int, where: str, publish: Callable[[], None], discard: Callable[[], None]) -> None:
+    def __init__(
+        self, fd: int, where: str, publish: Callable[[], None], discard: Callable[[], None], *, is_synced: bool = True
+    ) -> None:
         self._fd = fd
         self._where = where
         self._publish = publish
         self._discard = discard
+        self._is_synced = is_synced
         self._buffer = bytearray()
         self._written = 0
         self._later = LaterCopies(fd)
@@ -106,7 +110,7 @@ class FileWriter(UncommittedFile):
         """Put on disk what has been written so far, perhaps from another thread; `commit` does so too."""
         self._arrived()
         try:
-            os.fsync(self._fd)
+            self._sync()
         except OSError as problem:
             raise storage_error(problem, self._where) from problem
 
@@ -115,7 +119,7 @@ class FileWriter(UncommittedFile):
         self.flush()
         try:
             self._later.wait()
-            os.fsync(self._fd)
+            self._sync()
             os.close(self._fd)
             self._fd = -1
             self._publish()
@@ -150,6 +154,10 @@ class FileWriter(UncommittedFile):
             self._later.wait()
         except OSError as problem:
             raise storage_error(problem, self._where) from problem
+
+    def _sync(self) -> None:
+        if self._is_synced:
+            os.fsync(self._fd)
 
     def _read(self, start: int, length: int) -> bytes:
         try:
