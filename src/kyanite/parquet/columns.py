@@ -29,7 +29,7 @@ def columns_of(footer: Footer) -> tuple[Column, ...]:
 
 
 def _column(leaf: Leaf, element: Struct) -> Column:
-    physical = PHYSICAL[leaf.type] if leaf.type < len(PHYSICAL) else f"type {leaf.type}"
+    physical = PHYSICAL[leaf.type] if 0 <= leaf.type < len(PHYSICAL) else f"type {leaf.type}"
     text = f"{physical}({leaf.length})" if leaf.type == FIXED else physical
     meaning = _logical(struct_of(element, 10)) if 10 in element else ""
     meaning = meaning or _converted(element)

@@ -73,3 +73,10 @@ def test_decimals_of_old():
 def test_all_different_types_are_told_apart():
     texts = [columns_of(footer(pa.table({"v": pa.array([], kind)})))[0].type for kind in TYPES.values()]
     assert all(one != other for one, other in combinations(texts, 2))
+
+
+@pytest.mark.parametrize("number", [8, -1, -100])
+def test_a_physical_type_that_does_not_exist_is_told_by_its_number(number):
+    good = footer(pa.table({"v": pa.array([], pa.int32())}))
+    strange = good._replace(leaves=(good.leaves[0]._replace(type=number),))
+    assert columns_of(strange) == (Column("v", f"type {number} optional"),)
