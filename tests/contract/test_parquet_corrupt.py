@@ -10,7 +10,7 @@ import pytest
 from kyanite import limits
 from kyanite.errors import DataError, KyaniteError, LimitError, UnsupportedError
 from kyanite.parquet import merge, split
-from kyanite.parquet.thrift import I64, decode, encode
+from kyanite.parquet.thrift import I32, I64, decode, encode
 from parquet_files import Folder, source, table_of, written
 
 GOOD = written(table_of(["key", "text", "list"], 200), row_group_size=60, data_page_size=300)
@@ -50,6 +50,8 @@ BROKEN = {
         lambda footer: first_chunk(footer)[3][1].update({9: (I64, 10**9), 11: (I64, 10**9)})
     ),
     "chunks that overlap": with_footer(lambda footer: first_chunk(footer)[3][1].update({7: (I64, len(GOOD) - 3000)})),
+    "a creator that is no text": with_footer(lambda footer: footer.update({6: (I64, 7)})),
+    "a physical type below zero": with_footer(lambda footer: footer[2][1][1][1].update({1: (I32, -9)})),
     "no schema": with_footer(lambda footer: footer.pop(2)),
 }
 

@@ -196,6 +196,7 @@ def parse_footer(data: bytes, size: int, name: str, like: Footer | None = None) 
             raise DataError(f"The row groups do not hold the {rows} rows that the footer claims.")
         if sum(groups.sizes) > data_end:
             raise DataError("The column chunks overlap: together they are larger than the file.")
+        bytes_of(struct, 6)  # of the creator: what is no text is an error of this file, here
         key = like.schema_key if like is not None and leaves is like.leaves else schema_key_of(struct)
         return Footer(name, size, len(data), struct, rows, leaves, groups, key)
 
