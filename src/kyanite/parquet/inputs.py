@@ -102,8 +102,9 @@ class Inputs:
         tables = self._tables.pop(place, None)
         if tables is None:
             file, footer, group = self.where(place)
-            for chunk in group.chunks:
-                check_codec(chunk.codec)
+            with naming(footer.name):
+                for chunk in group.chunks:
+                    check_codec(chunk.codec)
             tables = page_tables(file, footer, group)
         self._tables[place] = tables
         if len(self._tables) > KEPT_TABLES:
