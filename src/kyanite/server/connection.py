@@ -14,6 +14,7 @@ from typing import cast
 
 import httptools
 
+from kyanite.errors import InvariantError
 from kyanite.limits import CONNECTION_IDLE_SECONDS, CONNECTIONS, REQUEST_HEAD_BYTES, REQUEST_HEAD_SECONDS
 from kyanite.server.eager import drive
 from kyanite.server.exchange import Exchange
@@ -25,8 +26,10 @@ _LOG = logging.getLogger("kyanite.server")
 KEEP_ALIVE_SECONDS = 75
 _LINGER_SECONDS = 1.0
 _SMALL_BODY_BYTES = 64 * 1024  # a request with such a body is begun when the body is there
+_PLAIN_BODY_BYTES = 512 * 1024  # larger ones of a known length need no parser
 _PIPELINED = 64  # beyond, what the client sends waits in the socket
 _NAMES_KEPT, _NAME_KEPT_BYTES = 1024, 64
+_CHANGES_BODY = {"transfer-encoding", "upgrade"}
 _EMPTY_QUERY = Query("")
 
 
@@ -67,8 +70,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._loop = shared.loop
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what follows is dropped, not an error
+        self._parser = self._new_parser()
         self._peer: Peer
         self._scheme = "http"
         self._client = ""
@@ -77,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._in_head = False  # a request has begun whose head has not ended
         self._arriving: Exchange | None = None
+        self._plain_left = 0  # bytes of its body that the parser need not see
         # what is being answered
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
@@ -137,6 +140,8 @@ class Connection(asyncio.Protocol):
         self._received += len(data)
         if self._is_deaf:
             return
+        if self._plain_left and not (data := self._plain_body(data)):
+            return
         timer = self._head_timer
         try:
             self._parser.feed_data(data)
@@ -157,6 +162,25 @@ class Connection(asyncio.Protocol):
             self._go_on()
 
     # ---- the parser
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what follows is dropped, not an error
+        return parser
+
+    def _plain_body(self, data: bytes) -> bytes:
+        """Take a piece of a long body past the parser, which would copy it; what comes behind the body is left."""
+        exchange, left = self._arriving, self._plain_left
+        if exchange is None:
+            raise InvariantError("A body comes without a request.")
+        self._plain_left = max(0, left - len(data))
+        exchange.add(data if len(data) <= left else data[:left])
+        if not self._plain_left:
+            self._parser = self._new_parser()  # the old one waits for the body
+            exchange.complete()
+        if self._current is None and self._waiting:
+            self._go_on()
+        return data[left:]
 
     def on_message_begin(self) -> None:
         """A request begins; if its head does not end in the same piece, it may take so long and be so large."""
@@ -199,6 +223,9 @@ class Connection(asyncio.Protocol):
         keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
         self._arriving = exchange = Exchange(self._peer, request, keep_alive)
         request.receive = exchange.receive
+        length = request.content_length or 0
+        if length > _PLAIN_BODY_BYTES and keep_alive and not headers.keys() & _CHANGES_BODY:
+            self._plain_left = length
         self._waiting.append(exchange)
         if len(self._waiting) > _PIPELINED:
             self._peer.pause_reading()
@@ -206,6 +233,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         if self._arriving is not None:
+            self._plain_left = max(0, self._plain_left - len(body))
             self._arriving.add(body)
 
     def on_message_complete(self) -> None:
