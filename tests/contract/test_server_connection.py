@@ -238,7 +238,7 @@ def test_requests_may_come_in_any_pieces(port: int, file: Path, seed: int) -> No
     chance = random.Random(seed)
     text, answers = b"", []
     for number in range(30):
-        body = chance.randbytes(chance.choice([0, 1, 100, 70_000, 200_000]))
+        body = chance.randbytes(chance.choice([0, 1, 100, 70_000, 200_000, 524_289, 1_500_000]))
         kind = chance.choice(["get", "whole", "chunks", "deaf", "file"])
         if kind == "get":
             text += b"GET /echo?%d HTTP/1.1\r\nhost: x\r\n\r\n" % number
