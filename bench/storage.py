@@ -1,11 +1,12 @@
 """The storage endpoint beside the official emulator and beside the least that any Python server could do.
 
     python bench/storage.py [--megabytes 128] [--small 1000] [--list 5000] [--clients obstore,sdk] [--servers ...]
-    python bench/storage.py --work        processor time per request of kyanite and the floor, side by side
+    python bench/storage.py --work        processor time per request of kyanite and the two floors, side by side
 
 Servers: ours (`kyanite`: signatures checked, properties kept), Azurite (npm, fetched once into bench/.venv/azurite;
-fresh folder, fresh container), `floor`, a bare ASGI app on uvicorn that checks nothing and keeps bytes only, and
-`ceiling`, sockets and memory without any framework (storage_ceiling.py): about what the client itself can do here.
+fresh folder, fresh container), `starlette`, the least Starlette app that a client accepts, `floor`, the same without
+any framework (both on uvicorn; they check nothing and keep bytes only: storage_floors.py), and `ceiling`, sockets and
+memory (storage_ceiling.py): about what the client itself can do here.
 Clients: obstore (fast: shows the server) and azure-storage-blob (what people use; about 450 MB/s and 550 operations/s
 is all it can). Each client is a process of its own; every byte read is compared with what was written, and every
 listing with the names that were put, before a figure is told. Servers take turns in the rounds; in each they have a
@@ -45,7 +46,8 @@ SMALL = ("PUT 4 KB, 1 thread", "PUT 4 KB, 8 threads", "GET 4 KB, 1 thread", "GET
 FRESH = tuple(f"{line}, ops/s" for line in SMALL)
 AFTER = tuple(f"{line}, after, ops/s" for line in SMALL)
 LINES = (*FRESH, "list, ms", *AFTER, "PUT large, MB/s", "GET large, MB/s")
-SERVERS = ("kyanite", "azurite", "floor", "ceiling")
+WORKERS = ("kyanite", "starlette", "floor")  # whose processor time is compared
+SERVERS = ("kyanite", "azurite", "starlette", "floor", "ceiling")
 
 
 # ---- servers
@@ -78,91 +80,16 @@ def serve_ceiling(_: Path, port: int) -> None:
     storage_ceiling.serve(port)
 
 
-def serve_floor(folder: Path, port: int) -> None:
-    """Bytes to files and back, names to XML: no signature, no condition, no property."""
-    import uvicorn
+def serve_bare(folder: Path, port: int) -> None:
+    import storage_floors
 
-    blocks: dict[str, list[tuple[str, Path]]] = {}
+    storage_floors.serve(storage_floors.bare(folder), port)
 
-    async def body(receive: Any, path: Path) -> None:
-        with path.open("wb", buffering=0) as file:
-            more = True
-            while more:
-                message = await receive()
-                file.write(message.get("body", b""))
-                more = message.get("more_body", False)
 
-    async def reply(send: Any, status: int, headers: dict[str, str], data: bytes = b"") -> None:
-        headers.setdefault("content-length", str(len(data)))
-        raw = [(k.encode(), v.encode()) for k, v in headers.items()]
-        await send({"type": "http.response.start", "status": status, "headers": raw})
-        await send({"type": "http.response.body", "body": data})
+def serve_starlette(folder: Path, port: int) -> None:
+    import storage_floors
 
-    known = {"etag": '"0x1"', "last-modified": "Sun, 22 Nov 2026 00:00:00 GMT"}
-
-    async def put(path: str, query: str, receive: Any, send: Any) -> None:
-        file = folder / path.replace("/", "!")
-        if "comp=block&" in f"{query}&":
-            part = file.with_name(f"{file.name}.{len(blocks.setdefault(path, []))}")
-            blocks[path].append((query, part))
-            await body(receive, part)
-        elif "comp=blocklist" in query:
-            await body(receive, folder / "list")
-            with file.open("wb", buffering=0) as out:
-                for _, part in sorted(blocks.pop(path, [])):
-                    with part.open("rb") as piece:
-                        while os.copy_file_range(piece.fileno(), out.fileno(), 1 << 30):
-                            pass
-                    part.unlink()
-        elif "restype=container" not in query:
-            beside = folder / f"new-{time.monotonic_ns()}"
-            await body(receive, beside)
-            beside.replace(file)
-        await reply(send, 201, dict(known))
-
-    async def get(path: str, query: str, headers: dict[bytes, bytes], send: Any) -> None:
-        if "comp=list" in query:
-            await reply(send, 200, {"content-type": "application/xml"}, listing(query))
-            return
-        with (folder / path.replace("/", "!")).open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            wanted = (headers.get(b"x-ms-range") or headers.get(b"range", b"")).decode()
-            first, last = 0, size - 1
-            if wanted:
-                low, _, high = wanted.removeprefix("bytes=").partition("-")
-                first, last = int(low), min(int(high or last), last)
-            told = {**known, "content-length": str(last - first + 1), "content-range": f"bytes {first}-{last}/{size}"}
-            raw = [(k.encode(), v.encode()) for k, v in told.items()]
-            await send({"type": "http.response.start", "status": 206 if wanted else 200, "headers": raw})
-            while first <= last:
-                piece = os.pread(file.fileno(), min(1 << 20, last - first + 1), first)
-                first += len(piece)
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-
-    def listing(query: str) -> bytes:
-        items = []
-        names = sorted(path.name for path in folder.iterdir() if path.name.startswith("box!s!"))
-        for name in names:
-            size = (folder / name).stat().st_size
-            items.append(
-                f"<Blob><Name>{name[4:].replace('!', '/')}</Name><Properties><Last-Modified>"
-                "Sun, 22 Nov 2026 00:00:00 GMT</Last-Modified><Etag>0x1</Etag>"
-                f"<Content-Length>{size}</Content-Length><Content-Type>a/b</Content-Type><BlobType>BlockBlob</BlobType></Properties></Blob>"
-            )
-        blobs = f"<Blobs>{''.join(items)}</Blobs><NextMarker/>"
-        text = f'<?xml version="1.0"?><EnumerationResults>{blobs}</EnumerationResults>'
-        return text.encode()
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        path = scope["path"].removeprefix(f"/{ACCOUNT}/")
-        query = scope["query_string"].decode()
-        if scope["method"] == "PUT":
-            await put(path, query, receive, send)
-        else:
-            await get(path, query, dict(scope["headers"]), send)
-
-    uvicorn.run(application, port=port, http="httptools", loop="uvloop", log_level="error", lifespan="off")
+    storage_floors.serve(storage_floors.starlette(folder), port)
 
 
 def azurite_program() -> Path:
@@ -366,7 +293,7 @@ def work(rounds: int, small: int, megabytes: int) -> None:
     found: dict[str, dict[str, list[float]]] = {}
     body, large = os.urandom(4096), os.urandom(1 << 20) * megabytes
     with contextlib.ExitStack() as stack:
-        servers = {name: stack.enter_context(running(name)) for name in ("kyanite", "floor")}
+        servers = {name: stack.enter_context(running(name)) for name in WORKERS}
         clients = {}
         for name, (url, _) in servers.items():
             make_container(url)
@@ -394,12 +321,15 @@ def work(rounds: int, small: int, megabytes: int) -> None:
         take_turns("PUT 4 KB over, us", small, put)
         peaks = {name: peak_mb(pid) for name, (_, pid) in servers.items()}
     print(f"{told}; {rounds} rounds of {small} requests, {megabytes} MB large\n")
+    found["peak MB"] = {name: [peak] for name, peak in peaks.items()}
     rows = []
     for line, values in found.items():
-        ours, floor = (statistics.median(values[name]) for name in ("kyanite", "floor"))
-        rows.append([line, f"{ours:.1f}", f"{floor:.1f}", f"{ours / floor:.2f}"])
-    rows.append(["peak MB", *(f"{peaks[name]:.0f}" for name in peaks), f"{peaks['kyanite'] / peaks['floor']:.2f}"])
-    tables.print_table(["server's processor time", "kyanite", "floor", "kyanite : floor"], rows)
+        ours, *others = (statistics.median(values[name]) for name in WORKERS)
+        rows.append(
+            [line, *(f"{value:.1f}" for value in (ours, *others)), *(f"{value / ours:.2f}" for value in others)]
+        )
+    heads = [f"{name} : kyanite" for name in WORKERS[1:]]
+    tables.print_table(["server's processor time", *WORKERS, *heads], rows)
 
 
 def main() -> None:
@@ -464,7 +394,8 @@ def report(options: Any, rounds: dict[tuple[str, str], list[dict[str, float]]], 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
-        servers = {"kyanite": serve_kyanite, "floor": serve_floor, "ceiling": serve_ceiling}
+        servers = {"kyanite": serve_kyanite, "ceiling": serve_ceiling}
+        servers |= {"floor": serve_bare, "starlette": serve_starlette}
         servers[sys.argv[2]](Path(sys.argv[3]), int(sys.argv[4]))
     elif sys.argv[1:2] == ["client"]:
         print(json.dumps(measure(sys.argv[2], sys.argv[3], *map(int, sys.argv[4:7]))))
