@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -128,15 +129,40 @@ def distinct(data: bytes, width: int, count: int) -> set[int]:
     found: set[int] = set()
     for packed, values, begin, end in runs(data, width, count):
         if packed and width:
-            # As binary digits the first value stands last; all come apart at the speed of slices
-            digits = format(int.from_bytes(data[begin:end], "little"), f"0{8 * (end - begin)}b")
-            last = len(digits)
-            found.update(
-                int(text, 2) for text in {digits[at : at + width] for at in range(last - values * width, last, width)}
-            )
+            found.update(_indices(data[begin:end], width, values))
         else:
             found.add(int.from_bytes(data[begin:end], "little"))
     return found
+
+
+def counts(data: bytes, width: int, count: int) -> dict[int, int]:
+    """How often each of the different values stands there; arguments as for `distinct`."""
+    if width > 32:
+        raise DataError(f"A page's dictionary indices have {width} bits.")
+    found: Counter[int] = Counter()
+    for packed, values, begin, end in runs(data, width, count):
+        if packed and width:
+            found.update(_indices(data[begin:end], width, values))
+        else:
+            found[int.from_bytes(data[begin:end], "little")] += values
+    return found
+
+
+def _indices(packed: bytes, width: int, values: int) -> list[int]:
+    """The first of the packed values; eight at a time, written out: a quarter of the time of a loop over them."""
+    mask = (1 << width) - 1
+    two, three, four, five, six, seven = (times * width for times in range(2, 8))
+    found: list[int] = []
+    put, number_of = found.extend, int.from_bytes
+    for at in range(0, len(packed), width):
+        group = number_of(packed[at : at + width], "little")
+        put(
+            (
+                group & mask, group >> width & mask, group >> two & mask, group >> three & mask,
+                group >> four & mask, group >> five & mask, group >> six & mask, group >> seven & mask,
+            )
+        )  # fmt: skip
+    return found[:values]
 
 
 def _unpack(data: bytes, width: int) -> bytes:

@@ -10,7 +10,7 @@ from kyanite.parquet.footer import MAGIC, naming
 from kyanite.parquet.order import BYTE_ARRAY, key_of
 from kyanite.parquet.reencode import decoding
 from kyanite.parquet.schema import Leaf
-from kyanite.parquet.small_pages import is_small, small_bounds
+from kyanite.parquet.small_pages import is_small, small_bounds, small_text_bytes
 from kyanite.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct, encode
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def bounds_of(
     """
     if not leaf.order or not count:
         return None
-    if is_small(encoding, count, dictionary):
+    if is_small(encoding, count, leaf, dictionary):
         with naming(name):
             return small_bounds(values, count, leaf, dictionary)
     array = _decoded(values, encoding, count, leaf, dictionary, name)
@@ -45,6 +45,9 @@ def text_bytes(
         return len(values) - 4 * count if count else 0
     if dictionary is None:
         return delta.text_bytes(values, prefixed=encoding == DELTA_BYTE_ARRAY)
+    if is_small(encoding, count, leaf, dictionary):
+        with naming(name):
+            return small_text_bytes(values, count, dictionary)
     array = _decoded(values, encoding, count, leaf, dictionary, name)
     lengths = _compute("binary_length", array.dictionary)
     return int(_compute("sum", _compute("take", lengths, array.indices)).as_py())

@@ -11,16 +11,17 @@ from kyanite.parquet.order import BOOLEAN, BYTE_ARRAY, key_of
 from kyanite.parquet.page_cut import DICTIONARY, PLAIN
 from kyanite.parquet.schema import Leaf
 
-MOST_VALUES = 1 << 16  # and entries of a dictionary: Arrow finds the bounds of more in less time
+MOST_VALUES = 1 << 16  # and texts of a dictionary: Arrow finds the bounds of more in less time
 _FORMATS = {"signed": {4: "i", 8: "q"}, "unsigned": {4: "I", 8: "Q"}, "float": {4: "f", 8: "d"}}
+_NOT_THERE = "A page refers to values that its dictionary does not have."
 _TOO_SHORT = "A page holds fewer values than its header says."
 
 
-def is_small(encoding: int, count: int, dictionary: tuple[bytes, int] | None) -> bool:
+def is_small(encoding: int, count: int, leaf: Leaf, dictionary: tuple[bytes, int] | None) -> bool:
     """Whether `small_bounds` takes this page; arguments as for `page_values.bounds_of`."""
-    entries = dictionary[1] if dictionary is not None else 0
+    texts = dictionary[1] if dictionary is not None and leaf.type == BYTE_ARRAY else 0  # these are found one by one
     known = encoding in DICTIONARY if dictionary is not None else encoding == PLAIN
-    return known and max(count, entries) <= MOST_VALUES
+    return known and max(count, texts) <= MOST_VALUES
 
 
 def small_bounds(
@@ -29,20 +30,50 @@ def small_bounds(
     """(least, greatest) of `count` plain or dictionary-encoded values; None when all are NaN."""
     code = _FORMATS.get(leaf.order, {}).get(leaf.length_of_value)
     if dictionary is not None:
-        entries = _plain(*dictionary, leaf)
-        try:
-            found: Iterable[bytes] = [entries[index] for index in hybrid.distinct(values[1:], values[0], count)]
-        except IndexError:
-            raise DataError("A page refers to values that its dictionary does not have.") from None
+        found: Iterable[bytes] = _referred(values, count, leaf, *dictionary)
+        if code is not None:
+            numbers = b"".join(found)
+            return _of_numbers(numbers, len(numbers) // leaf.length_of_value, code)
     elif code is not None:
-        return _of_numbers(values, count, f"<{count}{code}")
+        return _of_numbers(values, count, code)
     else:
         found = set(_plain(values, count, leaf))
     keyed = [(key, data) for data in found if (key := key_of(leaf.order, data)) is not None]
     return (min(keyed)[1], max(keyed)[1]) if keyed else None
 
 
-def _of_numbers(values: bytes, count: int, form: str) -> tuple[bytes, bytes] | None:
+def small_text_bytes(values: bytes, count: int, dictionary: tuple[bytes, int]) -> int:
+    """Bytes of `count` dictionary-encoded texts, without their lengths."""
+    counts = hybrid.counts(values[1:], _width(values), count)
+    texts = _texts(*dictionary)
+    if max(counts) >= len(texts):
+        raise DataError(_NOT_THERE)
+    return sum(len(texts[index]) * times for index, times in counts.items())
+
+
+def _width(values: bytes) -> int:
+    """Bits of each index of a page: its first byte."""
+    if not values:
+        raise DataError(_TOO_SHORT)
+    return values[0]
+
+
+def _referred(values: bytes, count: int, leaf: Leaf, data: bytes, entries: int) -> list[bytes]:
+    """The different values of a dictionary (plain `data`) that a page refers to."""
+    indices = hybrid.distinct(values[1:], _width(values), count)
+    if max(indices) >= entries:
+        raise DataError(_NOT_THERE)
+    if leaf.type in (BYTE_ARRAY, BOOLEAN):
+        listed = _plain(data, entries, leaf)
+        return [listed[index] for index in indices]
+    width = leaf.length_of_value
+    if len(data) < entries * width:
+        raise DataError(_TOO_SHORT)
+    return [data[index * width : index * width + width] for index in indices]
+
+
+def _of_numbers(values: bytes, count: int, code: str) -> tuple[bytes, bytes] | None:
+    form = f"<{count}{code}"
     if len(values) < packing.calcsize(form):
         raise DataError(_TOO_SHORT)
     numbers = packing.unpack_from(form, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from kyanite.errors import DataError
 from kyanite.parquet import hybrid, small_pages
 from kyanite.parquet.order import BOOLEAN, BYTE_ARRAY, DOUBLE, FIXED, FLOAT, INT32, INT64, KEYS, spread_zero
-from kyanite.parquet.page_values import bounds_of
+from kyanite.parquet.page_values import bounds_of, text_bytes
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.thrift import write_varint
 
@@ -126,6 +127,20 @@ def test_distinct_indices(width, data):
     out += sum(number << at * width for at, number in enumerate(numbers)).to_bytes(len(numbers) // 8 * width, "little")
     count = data.draw(st.integers(1, len(numbers)))
     assert hybrid.distinct(bytes(out), width, count) == set(numbers[:count])
+    assert hybrid.counts(bytes(out), width, count) == Counter(numbers[:count])
+
+
+@given(data=st.data())
+def test_bytes_of_texts_in_a_dictionary(data):
+    leaf = leaf_of("text")
+    entries = data.draw(st.lists(values_for(leaf), min_size=1, max_size=600, unique=True))
+    page, numbers = data.draw(encoded_indices(len(entries)))
+    dictionary = plain(entries, leaf), len(entries)
+    found = small_pages.small_text_bytes(page, len(numbers), dictionary)
+    assert found == sum(len(entries[number]) for number in numbers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small_pages, "MOST_VALUES", 0)
+        assert text_bytes(page, RLE_DICTIONARY, len(numbers), leaf, dictionary, "part") == found
 
 
 def test_nothing_but_nan_has_no_bounds():
@@ -149,10 +164,19 @@ def test_indices_behind_the_dictionary_are_told():
         small_pages.small_bounds(b"", 1, leaf_of("int32"), (bytes(8), 2))
     with pytest.raises(DataError, match="40 bits"):
         small_pages.small_bounds(b"\x28\2\0", 1, leaf_of("int32"), (bytes(8), 2))
+    with pytest.raises(DataError, match=r"early|fewer"):
+        small_pages.small_bounds(page[:2] + b"\0", 1, leaf_of("int32"), (bytes(4), 2))
+    texts = b"\1\0\0\0a", 1
+    for broken, told in ((page, "dictionary"), (b"", "fewer"), (b"\x28\2\0", "40 bits")):
+        with pytest.raises(DataError, match=told):
+            small_pages.small_text_bytes(broken, 1, texts)
 
 
 def test_large_pages_are_left_to_arrow():
-    assert small_pages.is_small(PLAIN, small_pages.MOST_VALUES, None)
-    assert not small_pages.is_small(PLAIN, small_pages.MOST_VALUES + 1, None)
-    assert not small_pages.is_small(RLE_DICTIONARY, 9, (b"", small_pages.MOST_VALUES + 1))
-    assert not small_pages.is_small(5, 9, None)
+    number, text = leaf_of("int32"), leaf_of("text")
+    many = b"", small_pages.MOST_VALUES + 1
+    assert small_pages.is_small(PLAIN, small_pages.MOST_VALUES, number, None)
+    assert not small_pages.is_small(PLAIN, small_pages.MOST_VALUES + 1, number, None)
+    assert small_pages.is_small(RLE_DICTIONARY, 9, number, many)
+    assert not small_pages.is_small(RLE_DICTIONARY, 9, text, many)
+    assert not small_pages.is_small(5, 9, number, None)
