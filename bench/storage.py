@@ -285,7 +285,7 @@ def processor_ns(pid: int) -> int:
 def work(rounds: int, small: int, megabytes: int) -> None:
     """What a request costs the server, by obstore: says more than the clock while the machine does other things too.
 
-    Both servers run all the time and take turns after every `small` requests; medians of the rounds.
+    The servers run all the time and take turns after every `small` requests; medians of the rounds.
     """
     import measure as tables
 

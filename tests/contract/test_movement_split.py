@@ -323,6 +323,20 @@ def test_the_disk_is_waited_for_unless_told_otherwise(tmp_path, monkeypatch, int
     assert manifests[0]["parts"] == manifests[1]["parts"]
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_older_set_is_only_given_up_for_one_on_the_disk(tmp_path, monkeypatch, shared):
+    source = write(tmp_path / "in.parquet", range(5000))
+    split(source, tmp_path / "out", max_size=9_000, sync=False)
+    if shared:
+        (tmp_path / "out" / "notes.txt").write_text("mine")
+    synced = set()
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.add(os.fstat(fd).st_ino) or real(fd))
+    result = split(source, tmp_path / "out", max_size=8_000, sync=False, overwrite=True)
+    assert {Path(part.path).stat().st_ino for part in result.parts} <= synced
+    assert numbers(tmp_path / "out") == list(range(5000))
+
+
 @pytest.mark.parametrize("sync", [True, False])
 def test_processes_wait_for_the_disk_as_told(tmp_path, sync):
     from kyanite.movement.split_processes import staged_parts

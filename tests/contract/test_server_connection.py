@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -200,6 +201,19 @@ def test_a_broken_body_is_refused(port: int) -> None:
 def test_another_protocol_is_not_spoken(port: int) -> None:
     head = b"GET /echo HTTP/1.1\r\nhost: x\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n"
     assert talk(port, head).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("size", [100, 600_000])
+def test_nothing_is_answered_behind_connect(port: int, size: int) -> None:
+    head = b"CONNECT http://b/x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size
+    with client(port) as sock:
+        sock.sendall(head + bytes(size) + b"GET /echo?behind HTTP/1.1\r\nhost: x\r\n\r\n")
+        sock.settimeout(1)
+        found = b""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            while piece := sock.recv(1 << 20):
+                found += piece
+    assert b"behind" not in found
 
 
 def test_the_old_protocol_has_one_request_per_connection(port: int) -> None:

@@ -86,7 +86,8 @@ def _size(text: str | None) -> int | None:
     "--sync/--no-sync",
     default=True,
     show_default=True,
-    help="Wait until the parts are on the disk, so that they survive a power cut too; without, as cp does.",
+    help="Wait until the parts are on the disk, so that they survive a power cut too; without, only where they replace "
+    "an older set.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the sizes as a .png or .svg.")
 @json_option

@@ -68,7 +68,8 @@ def split(
     parts. A folder that holds a set already raises ConflictError, unless the set is that of the same inputs and options
     (then nothing is done, `up_to_date`); `overwrite` replaces that set, with `if_changed` only when it would differ.
     `dry_run` writes nothing and tells the parts as planned. `verify` is `fast`, `deep` (every value) or `none`.
-    `sync=False` does not wait for the disk: a kill is survived as ever, a power cut just afterwards may cut parts.
+    `sync=False` does not wait until the disk has parts that replace no others: a kill is survived as ever, but a power
+    cut just afterwards may cut them, and errors that the disk has only then are not noticed.
     """
     began = time.monotonic()
     chosen = options(

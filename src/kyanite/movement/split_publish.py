@@ -98,8 +98,10 @@ def part_set(
 ) -> Iterator[PartSet]:
     """A set of parts for the folder; leaving without `publish` leaves the older set as it was and nothing beside it.
 
-    With `is_synced` off the parts do not wait for the disk; the manifest does in a folder shared with other files.
+    With `is_synced` off the parts do not wait for the disk - unless they replace an older set, which is given up only
+    for one that is there - and in a folder shared with other files the manifest does.
     """
+    is_synced = is_synced or bool(present.old)
     if _is_exchanged(target, folder, present, namings):
         files = target.open_set(folder, lambda name: _is_ours(name, present, namings), is_synced=is_synced)
         with files:
@@ -110,7 +112,7 @@ def part_set(
     # parts that are staged have their names only once the manifest counts: no file goes by its name alone then
     made = Namings([], namings.template) if collides else namings
     with announced(target, folder, Work(made.document(), tuple(sorted(present.old)))):
-        yield from _shared_set(target, folder, stage, present, is_synced)
+        yield from _shared_set(target, folder, stage, present, is_synced or collides)
 
 
 def _shared_set(target: Connection, folder: str, stage: str, present: Present, is_synced: bool) -> Iterator[PartSet]:

@@ -162,6 +162,8 @@ def _indices(packed: bytes, width: int, values: int) -> list[int]:
                 group >> four & mask, group >> five & mask, group >> six & mask, group >> seven & mask,
             )
         )  # fmt: skip
+    if len(found) < values:
+        raise DataError(TOO_EARLY)
     return found[:values]
 
 

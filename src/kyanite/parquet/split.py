@@ -37,7 +37,7 @@ REDO_SHARE = 0.98
 ESTIMATE_ERROR = 1.1  # a part larger than that is a local surprise, not an estimate to correct for all parts
 DICTIONARY_SHARE = 0.05  # of a part, that slices of a row group should repeat at most
 SURE_SHARE = 0.9  # of what a part would have if there was one more
-AGAIN_BYTES = 64 * 1000 * 1000  # of finished parts, that are written again so that all are alike
+AGAIN_BYTES = 64 * 1000 * 1000  # written so far, that are written again so that all parts are alike
 ALIKE_SHARE = 0.996  # of the largest part: what all should have
 WHOLE_SHARE = 0.99  # of the target: sources below it are one part, with all that they have
 
@@ -110,9 +110,10 @@ def split(
     is a part alone, marked `oversize`. `staged` says that committing a part shows it to nobody yet (the caller shows
     all or none): then a part is committed as soon as it is verified, and only one per worker is open at a time.
 
-    `workers` > 1: parts are written at the same time, with the same result; in processes (spawned) when `staged` holds
-    and `open_part` and all `Source.open` can be pickled, else in threads (`open_part` is called from them). A part
-    measured above the target is written again under its name: what `open_part` gives later counts.
+    `workers` > 1: parts are written at the same time, with the same result unless one has to be written again; in
+    processes (spawned) when `staged` holds and `open_part` and all `Source.open` can be pickled, else in threads
+    (`open_part` is called from them). A part measured above the target is written again under its name, and so may be
+    all before it, whose progress is taken back: what `open_part` gives later for a name counts, committed or not.
     """
     target = Target(max_bytes, parts, rows)
     with _opened(sources, target, cancelled) as (inputs, merged):
@@ -330,6 +331,7 @@ class _Run:
         if not over:
             return
         self._plan.correct(over[0].rows, over[0].bytes / self._plan.max_bytes)
+        self._may_start_over = False
         self._start_over()
         self.write()
 

@@ -178,8 +178,6 @@ class Connection(asyncio.Protocol):
         if not self._plain_left:
             self._parser = self._new_parser()  # the old one waits for the body
             exchange.complete()
-        if self._current is None and self._waiting:
-            self._go_on()
         return data[left:]
 
     def on_message_begin(self) -> None:
@@ -238,6 +236,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request has come to its end."""
+        self._plain_left = 0  # CONNECT ends with its head, whatever length it tells
         if self._arriving is not None:
             self._arriving.complete()
 

@@ -28,7 +28,7 @@ from kyanite.storage.staged import Beside, Staged
 
 _NAME = "name"
 _ID_BYTES = 64
-_FEW, _FEW_BYTES = 100, 16 * 1024**2
+_FEW, _FEW_BYTES = 100, 1024**3
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class FileWriter(UncommittedFile):
                 yield view
 
     def sync(self) -> None:
-        """Put on disk what has been written so far, perhaps from another thread; `commit` does so too."""
+        """Put on disk, if synced at all, what has been written so far; from any thread. `commit` does so too."""
         self._arrived()
         try:
             self._sync()
@@ -115,7 +115,7 @@ class FileWriter(UncommittedFile):
             raise storage_error(problem, self._where) from problem
 
     def commit(self) -> None:
-        """Flush, put on disk and make visible at once in place of what was there."""
+        """Flush, put on disk if synced, and make visible at once in place of what was there."""
         self.flush()
         try:
             self._later.wait()

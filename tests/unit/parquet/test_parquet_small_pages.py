@@ -166,6 +166,11 @@ def test_indices_behind_the_dictionary_are_told():
         small_pages.small_bounds(b"\x28\2\0", 1, leaf_of("int32"), (bytes(8), 2))
     with pytest.raises(DataError, match=r"early|fewer"):
         small_pages.small_bounds(page[:2] + b"\0", 1, leaf_of("int32"), (bytes(4), 2))
+    for short in (b"\1\5\0", b"\1\3"):  # packed runs whose last values are missing
+        with pytest.raises(DataError, match="early"):
+            small_pages.small_text_bytes(short, 16, (b"\1\0\0\0a", 1))
+        with pytest.raises(DataError, match="early"):
+            small_pages.small_bounds(short, 16, leaf_of("int32"), (bytes(4), 1))
     texts = b"\1\0\0\0a", 1
     for broken, told in ((page, "dictionary"), (b"", "fewer"), (b"\x28\2\0", "40 bits")):
         with pytest.raises(DataError, match=told):
