@@ -1,7 +1,7 @@
 """The storage endpoint beside the official emulator and beside the least that any Python server could do.
 
     python bench/storage.py [--megabytes 128] [--small 1000] [--list 5000] [--clients obstore,sdk] [--servers ...]
-    python bench/storage.py --work        processor time per request of kyanite and the two floors, side by side
+    python bench/storage.py --turns       the time of each operation, and the server's processor time, side by side
 
 Servers: ours (`kyanite`: signatures checked, properties kept), Azurite (npm, fetched once into bench/.venv/azurite;
 fresh folder, fresh container), `starlette`, the least Starlette app that a client accepts, `floor`, the same without
@@ -46,7 +46,6 @@ SMALL = ("PUT 4 KB, 1 thread", "PUT 4 KB, 8 threads", "GET 4 KB, 1 thread", "GET
 FRESH = tuple(f"{line}, ops/s" for line in SMALL)
 AFTER = tuple(f"{line}, after, ops/s" for line in SMALL)
 LINES = (*FRESH, "list, ms", *AFTER, "PUT large, MB/s", "GET large, MB/s")
-WORKERS = ("kyanite", "starlette", "floor")  # whose processor time is compared
 SERVERS = ("kyanite", "azurite", "starlette", "floor", "ceiling")
 
 
@@ -282,54 +281,68 @@ def processor_ns(pid: int) -> int:
     return sum(int(path.read_text("ascii").split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 
-def work(rounds: int, small: int, megabytes: int) -> None:
-    """What a request costs the server, by obstore: says more than the clock while the machine does other things too.
+def turns(client: str, servers: list[str], rounds: int, small: int, megabytes: int) -> None:
+    """What an operation costs, by the clock and in processor time of the server, with all servers running all the time.
 
-    The servers run all the time and take turns after every `small` requests; medians of the rounds.
+    They take turns after every `small` requests or large object, so that what else the machine does meets all alike;
+    medians of the rounds.
     """
     import measure as tables
 
     told = tables.Machine()
-    found: dict[str, dict[str, list[float]]] = {}
+    clock: dict[str, dict[str, list[float]]] = {}
+    work: dict[str, dict[str, list[float]]] = {}
     body, large = os.urandom(4096), os.urandom(1 << 20) * megabytes
     with contextlib.ExitStack() as stack:
-        servers = {name: stack.enter_context(running(name)) for name in WORKERS}
-        clients = {}
-        for name, (url, _) in servers.items():
+        running_ones = {name: stack.enter_context(running(name)) for name in servers}
+        stores = {}
+        for name, (url, _) in running_ones.items():
             make_container(url)
-            clients[name] = Obstore(url)
+            stores[name] = CLIENTS[client](url)
 
-        def take_turns(line: str, count: float, make: Any) -> None:
+        def take_turns(line: str, count: float, operation: Any, check: Any = lambda found: True) -> None:
             for number in range(rounds):
                 names = [f"s/{number:03}{each:05}" for each in range(small)]
-                for name, store in list(clients.items())[:: 1 if number % 2 else -1]:
-                    operation = make(store, names)
-                    before = processor_ns(servers[name][1])
-                    operation()
-                    used = processor_ns(servers[name][1]) - before
-                    found.setdefault(line, {}).setdefault(name, []).append(used / count / 1000)
+                for name, store in list(stores.items())[:: 1 if number % 2 else -1]:
+                    pid = running_ones[name][1]
+                    before, began = processor_ns(pid), time.perf_counter()
+                    found = operation(store, names)
+                    took, used = time.perf_counter() - began, processor_ns(pid) - before
+                    if not check(found):
+                        raise SystemExit(f"{name}: {line}: what came is not what was written")
+                    clock.setdefault(line, {}).setdefault(name, []).append(took * 1e6 / count)
+                    work.setdefault(line, {}).setdefault(name, []).append(used / count / 1000)
 
-        def put(store: Obstore, names: list[str]) -> Any:
-            return lambda: rate(lambda name: store.put(name, body), names, 1)
+        def put(store: Any, names: list[str]) -> None:
+            for name in names:
+                store.put(name, body)
+
+        def get(store: Any, names: list[str]) -> bool:
+            found = [bytes(store.get(name)) for name in names]
+            return found == [body] * len(names)
 
         # what deletes files comes last: a file system may be slow to take their inodes again
         take_turns("PUT 4 KB, us", small, put)
-        take_turns("GET 4 KB, us", small, lambda store, names: lambda: rate(store.get, names, 1))
-        take_turns("list, us/name", small * rounds, lambda store, _: store.names)
-        take_turns("PUT large, us/MB", megabytes, lambda store, _: lambda: store.put_large("large", large))
-        take_turns("GET large, us/MB", megabytes, lambda store, _: lambda: store.get("large"))
-        take_turns("PUT 4 KB over, us", small, put)
-        peaks = {name: peak_mb(pid) for name, (_, pid) in servers.items()}
-    print(f"{told}; {rounds} rounds of {small} requests, {megabytes} MB large\n")
-    found["peak MB"] = {name: [peak] for name, peak in peaks.items()}
-    rows = []
-    for line, values in found.items():
-        ours, *others = (statistics.median(values[name]) for name in WORKERS)
-        rows.append(
-            [line, *(f"{value:.1f}" for value in (ours, *others)), *(f"{value / ours:.2f}" for value in others)]
+        take_turns("GET 4 KB, us", small, get, bool)
+        take_turns(
+            "list, us/name", small * rounds, lambda store, _: store.names(), lambda names: len(names) == small * rounds
         )
-    heads = [f"{name} : kyanite" for name in WORKERS[1:]]
-    tables.print_table(["server's processor time", *WORKERS, *heads], rows)
+        take_turns("PUT large, us/MB", megabytes, lambda store, _: store.put_large("large", large))
+        take_turns(
+            "GET large, us/MB", megabytes, lambda store, _: store.get("large"), lambda data: bytes(data) == large
+        )
+        take_turns("PUT 4 KB over, us", small, put)
+        peaks = {name: [peak_mb(pid)] for name, (_, pid) in running_ones.items()}
+    print(f"{told}; {client}, {rounds} rounds of {small} requests, {megabytes} MB large\n")
+    work["peak MB"] = peaks
+    for head, found in (("by the clock", clock), ("processor time of the server", work)):
+        rows = []
+        for line, values in found.items():
+            ours, *others = (statistics.median(values[name]) for name in servers)
+            ratios = [f"{other / ours:.2f}" for other in others]
+            rows.append([line, *(f"{value:.1f}" for value in (ours, *others)), *ratios])
+        tables.print_table([head, *servers, *(f"{name} : {servers[0]}" for name in servers[1:])], rows)
+        print()
 
 
 def main() -> None:
@@ -341,10 +354,11 @@ def main() -> None:
     parser.add_argument("--clients", default="obstore,sdk")
     parser.add_argument("--servers", default=",".join(SERVERS))
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--work", action="store_true")
+    parser.add_argument("--turns", action="store_true")
     options = parser.parse_args()
-    if options.work:
-        work(4 * options.runs, options.small // 5, options.megabytes)
+    if options.turns:
+        client = options.clients.split(",")[0]
+        turns(client, options.servers.split(","), 4 * options.runs, options.small // 5, options.megabytes)
         return
     import measure as tables
 
