@@ -184,7 +184,7 @@ def test_a_split_does_not_load_numpy_and_leaves_it_to_others(texts: Path, tmp_pa
     program = (
         "import sys\n"
         "from kyanite.cli.main import main\n"
-        "code = main(['split', sys.argv[1], sys.argv[2], '--parts', '3', '--json'])\n"
+        "code = main(['split', sys.argv[1], sys.argv[2], '--parts', '3', '--verify', 'deep', '--json'])\n"
         "loaded = sys.modules.get('numpy'), 'pyarrow' in sys.modules\n"
         "import numpy\n"
         "print(code, *loaded, numpy.arange(3).sum(), file=sys.stderr)\n"
