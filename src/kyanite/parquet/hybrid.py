@@ -122,21 +122,8 @@ def levels(data: bytes, width: int, count: int) -> bytes:
     return bytes(out)
 
 
-def distinct(data: bytes, width: int, count: int) -> set[int]:
-    """The different values among the first `count`, each of `width` bits (at most 32)."""
-    if width > 32:
-        raise DataError(f"A page's dictionary indices have {width} bits.")
-    found: set[int] = set()
-    for packed, values, begin, end in runs(data, width, count):
-        if packed and width:
-            found.update(_indices(data[begin:end], width, values))
-        else:
-            found.add(int.from_bytes(data[begin:end], "little"))
-    return found
-
-
 def counts(data: bytes, width: int, count: int) -> dict[int, int]:
-    """How often each of the different values stands there; arguments as for `distinct`."""
+    """The different values among the first `count`, each of `width` bits (at most 32), and how often each is there."""
     if width > 32:
         raise DataError(f"A page's dictionary indices have {width} bits.")
     found: Counter[int] = Counter()
@@ -149,7 +136,7 @@ def counts(data: bytes, width: int, count: int) -> dict[int, int]:
 
 
 def _indices(packed: bytes, width: int, values: int) -> list[int]:
-    """The first of the packed values; eight at a time, written out: a quarter of the time of a loop over them."""
+    """The first of the packed values, taken out eight at a time."""
     mask = (1 << width) - 1
     two, three, four, five, six, seven = (times * width for times in range(2, 8))
     found: list[int] = []

@@ -60,7 +60,7 @@ def _width(values: bytes) -> int:
 
 def _referred(values: bytes, count: int, leaf: Leaf, data: bytes, entries: int) -> list[bytes]:
     """The different values of a dictionary (plain `data`) that a page refers to."""
-    indices = hybrid.distinct(values[1:], _width(values), count)
+    indices = hybrid.counts(values[1:], _width(values), count)
     if max(indices) >= entries:
         raise DataError(_NOT_THERE)
     if leaf.type in (BYTE_ARRAY, BOOLEAN):
