@@ -13,11 +13,13 @@ from kyanite.movement.split_inputs import InputFile
 from kyanite.movement.split_model import Options
 from kyanite.movement.split_publish import PartSet
 from kyanite.movement.split_writer import Checksum, Finisher, PartWriter
-from kyanite.parquet import Part, PlannedPart, Source, SplitResult, Writer
+from kyanite.parquet import Copies, Part, PlannedPart, Source, SplitResult, Writer
 from kyanite.parquet import plan as plan_parquet
 from kyanite.parquet import split as split_parquet
 from kyanite.parquet import verify as verify_parquet
 from kyanite.parquet.schema import Column
+
+LARGE_BYTES = 32 * 1024 * 1024  # copies are made within the time it takes to copy some megabytes
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ def run_group(
     progress: Callable[[int, int, int], None],
 ) -> Ran:
     """Write the files' rows as parts; nothing of it counts before the caller publishes the set."""
-    result, checksums = _in_processes(files, naming, options, files_out, progress) or _here(
-        files, naming, options, files_out, progress
+    copies = _copies(files, options, files_out)
+    result, checksums = (copies == 1 and _in_processes(files, naming, options, files_out, progress)) or _here(
+        files, naming, options, files_out, progress, copies
     )
     if result.rows_in != result.rows_out or set(checksums) != {part.name for part in result.parts}:
         raise InvariantError(f"{result.rows_out} rows were written of {result.rows_in}; nothing is shown.")
@@ -85,10 +88,24 @@ _Told = Callable[[int, int, int], None]
 _Written = tuple[SplitResult, dict[str, str | None]]  # checksums by the names of the parts
 
 
+def _copies(files: Sequence[InputFile], options: Options, files_out: PartSet) -> int:
+    """How many copies of this process write the parts; 1: it does so itself."""
+    if options.workers == 1 or sum(file.entry.size for file in files) < LARGE_BYTES or files_out.staged() is None:
+        return 1
+    from kyanite.parquet.copies import may_fork, spare_copies
+
+    return (options.workers or spare_copies()) if may_fork() else 1
+
+
 def _here(
-    files: Sequence[InputFile], naming: PartNaming, options: Options, files_out: PartSet, progress: _Told
+    files: Sequence[InputFile],
+    naming: PartNaming,
+    options: Options,
+    files_out: PartSet,
+    progress: _Told,
+    count: int,
 ) -> _Written:
-    """Parts written by this process, in threads when several workers are wanted."""
+    """Parts written by this process and its copies, or in threads when several workers are wanted."""
     checksums: dict[str, str | None] = {}
     opened: set[str] = set()
 
@@ -102,9 +119,22 @@ def _here(
         checksum = Checksum(options.checksum)
         return PartWriter(files_out.open(name), checksum, committed, finisher, readable=files_out.shows_files)
 
-    with Finisher() as finisher:
-        result = _split([file.source for file in files], open_writer, naming, options, progress)
+    def finish() -> dict[str, str | None]:
         finisher.wait()
+        return checksums
+
+    def taken(told: dict[str, str | None]) -> None:
+        for name in told:
+            files_out.adopt(name)
+        checksums.update(told)
+
+    copies = Copies(count, finish, taken) if count > 1 else None
+    with Finisher() as finisher:
+        result = _split([file.source for file in files], open_writer, naming, options, progress, copies)
+        finisher.wait()
+    for name in set(checksums) - {part.name for part in result.parts}:  # of a plan that was given up
+        files_out.open(name).abort()
+        del checksums[name]
     return result, checksums
 
 
@@ -126,7 +156,12 @@ def _in_processes(
 
 
 def _split(
-    sources: Sequence[Source], open_part: Callable[[str], Writer], naming: PartNaming, options: Options, progress: _Told
+    sources: Sequence[Source],
+    open_part: Callable[[str], Writer],
+    naming: PartNaming,
+    options: Options,
+    progress: _Told,
+    copies: Copies | None = None,
 ) -> SplitResult:
     return split_parquet(
         sources,
@@ -137,6 +172,7 @@ def _split(
         name=naming.name,
         staged=True,
         workers=options.workers or 1,
+        copies=copies,
         progress=progress,
     )
 

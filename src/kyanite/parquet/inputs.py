@@ -68,6 +68,14 @@ class Inputs:
             self._stack.callback(file.close)
         self._stack.close()
 
+    def reopen(self) -> None:
+        """In a copy of the process that opened them: files of its own, since those it inherits share their place."""
+        self._files.clear()
+        self._fresh = {
+            key: (footer, self._stack.enter_context(Path(file.name).open("rb")))  # noqa: SIM115
+            for key, (footer, file) in self._fresh.items()
+        }
+
     def footer(self, source: int) -> Footer:
         """The footer of source number `source`."""
         if source not in self._footers:

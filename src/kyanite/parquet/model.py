@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from kyanite.errors import ActivityError
 from kyanite.parquet.schema import Column
@@ -128,6 +128,14 @@ class SplitResult(NamedTuple):
     def oversize(self) -> tuple[Part, ...]:
         """Parts larger than the target: each holds one single row that is larger, or none and a schema that is."""
         return tuple(part for part in self.parts if part.oversize)
+
+
+class Copies(NamedTuple):
+    """Copies of this process that write parts: `finish()` runs at the end of each, `taken` gets what it gave."""
+
+    number: int
+    finish: Callable[[], Any]
+    taken: Callable[[Any], None]
 
 
 def no_progress(rows: int, size: int, files: int) -> None:

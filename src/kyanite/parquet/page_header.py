@@ -7,16 +7,21 @@ Planning steps over a header's statistics; they are parsed for the pages that a 
 from __future__ import annotations
 
 import re
+import struct as packing
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
+from operator import eq, le
 from typing import NamedTuple
 
 from kyanite.errors import DataError
 from kyanite.parquet.page_cut import CUT_ENCODINGS, DATA_PAGE, DATA_PAGE_V2, data_header
 from kyanite.parquet.schema import Leaf
-from kyanite.parquet.statistics import Summary, page_summary, summary_of
+from kyanite.parquet.statistics import Summary, fold, page_summary, summary_of
 from kyanite.parquet.thrift import STRUCT, Truncated, decode, read_varint, skip
 
+NARROW_BYTES, WIDE_BYTES = 512, 16 * 1024  # of a read: for one header, for many
+NEAR_BYTES = 2 * 1024  # pages that are not larger are looked at several at a time
 _VARINT = rb"[\x80-\xff]{0,4}+[\x00-\x7f]"
 _FIELD = rb"\x15(" + _VARINT + rb")"  # the next field, an i32
 _BOUND = rb"(?:\x04.{4}|\x08.{8})"
@@ -27,6 +32,7 @@ _STATISTICS_GROUPS = 6  # those and what is behind the struct
 _STATISTICS_FIELD = 0x1C
 _FLAGS = {None: None, b"\x11": True, b"\x12": False}
 _BINARIES = {1: 1, 2: 2, 5: 5, 6: 6}
+_FORMATS = {"signed": {4: "i", 8: "q"}, "unsigned": {4: "I", 8: "Q"}, "float": {4: "f", 8: "d"}}
 _new = tuple.__new__  # a third of the time that Page(...) takes
 
 
@@ -67,33 +73,52 @@ class Page(NamedTuple):
         return self.total - len(self.header)
 
 
-def quick_page(data: bytes, offset: int, start: int, leaf: Leaf) -> Page | None:
-    """The data page whose header stands at `data[offset:]` and at byte `start` of the file.
+def quick_pages(
+    read: Callable[[int, int], bytes], start: int, end: int, values: int, leaf: Leaf, is_indexed: bool
+) -> list[Page]:
+    """The data pages between bytes `start` and `end` of a file, up to `values` values, as far as they are plain to see.
 
-    None when the header is not of the frequent shapes, does not end within `data`, or its page is not one that is cut:
-    then the full reading tells what there is. The rows of a nested column's v1 page are -1.
+    It ends before a header that is not of the frequent shapes or a page that is not one that is cut: then the full
+    reading tells what there is. `read(size, start)` gives bytes of the file. The rows of a nested column's v1 page are
+    -1 where an index tells them, else it ends before them.
     """
-    found = _v1().match(data, offset)
-    if found is not None:
-        uncompressed, size, values, encoding, end = found.group(1, 2, 4, 5, 11)
-        count = _frequent(values)
-        kind, rows = DATA_PAGE, -1 if leaf.max_repetition else count
-    else:
-        found = _v2().match(data, offset)
-        if found is None:
-            return None
-        uncompressed, size, values, row_count, encoding, flag, end = found.group(1, 2, 4, 6, 7, 10, 16)
-        if not (end or flag):
-            return None
-        count, rows = _frequent(values), _frequent(row_count)
-        kind = DATA_PAGE_V2
-    code = _frequent(encoding)
-    position = found.end() if end else _end_of_header(data, found.end())
-    if position is None or leaf.type not in CUT_ENCODINGS.get(code, ()):
-        return None
-    header = data[offset:position]
-    total = position - offset + _signed(size)
-    return _new(Page, (start, header, total, _signed(uncompressed), kind, code, count, rows))
+    pages: list[Page] = []
+    match, is_flat, codes = _v1().match, not leaf.max_repetition, _codes(leaf.type)
+    window, offset, last, size = b"", 0, 0, WIDE_BYTES
+    while start < end and values > 0:
+        if offset >= last:
+            window, offset = read(min(size, end - start), start), 0
+            last = len(window) - size // 4
+        found = match(window, offset)
+        if found is not None:
+            uncompressed, length, count, encoding, tail = found.group(1, 2, 4, 5, 11)
+            kind, flag, row_count = DATA_PAGE, b"\x11", count if is_flat else None
+        else:
+            found = _v2().match(window, offset)
+            if found is None:
+                break
+            uncompressed, length, count, row_count, encoding, flag, tail = found.group(1, 2, 4, 6, 7, 10, 16)
+            kind = DATA_PAGE_V2
+        position = found.end() if tail else _end_of_header(window, found.end()) if flag else None
+        code, number, body = _frequent(encoding), _frequent(count), _signed(length)
+        rows = _frequent(row_count) if row_count else -1
+        if position is None or code not in codes or number < 0 or body < 0 or (rows < 0 and not is_indexed):
+            break
+        total = position - offset + body
+        pages.append(
+            _new(Page, (start, window[offset:position], total, _signed(uncompressed), kind, code, number, rows))
+        )
+        values -= number
+        start += total
+        offset += total
+        size = WIDE_BYTES if total <= NEAR_BYTES else NARROW_BYTES
+    return pages
+
+
+@cache
+def _codes(kind: int) -> frozenset[int]:
+    """The encodings in which values of a type are cut."""
+    return frozenset(code for code, kinds in CUT_ENCODINGS.items() if kind in kinds)
 
 
 def _end_of_header(data: bytes, position: int) -> int | None:
@@ -122,6 +147,45 @@ def summary_of_page(page: Page, leaf: Leaf) -> Summary:
             if page.header[found.end()] == _STATISTICS_FIELD and (page.kind == DATA_PAGE or found.group(10)):
                 return _summary(page.header, found.end() + 1, leaf, page.values, told)
     return page_summary(data_header(decode(page.header)[0]), leaf, 1 if page.kind == DATA_PAGE else 2)
+
+
+def folded_summary(pages: Sequence[Page], leaf: Leaf) -> Summary:
+    """What the headers of these data pages tell of all their values: `fold` of each one's summary.
+
+    Numbers are compared all at once where all headers are of the frequent shape: an eighth of the time.
+    """
+    known = _folded_numbers(pages, leaf) if leaf.order in _FORMATS else None
+    return known or fold([summary_of_page(page, leaf) for page in pages], leaf)
+
+
+def _folded_numbers(pages: Sequence[Page], leaf: Leaf) -> Summary | None:
+    """None where one page tells something else than nulls and bounds, or where its bounds are none."""
+    code = _FORMATS[leaf.order].get(leaf.length_of_value)
+    kinds = {page.kind for page in pages}
+    if code is None or len(kinds) != 1:
+        return None
+    found = list(map((_v1() if kinds == {DATA_PAGE} else _v2()).match, [page.header for page in pages]))
+    if not all(found):
+        return None
+    first = found[0].re.groups - _STATISTICS_GROUPS + 1  # type: ignore[union-attr]
+    told = [one.group(first, first + 1, first + 2, first + 3, first + 4) for one in found if one is not None]
+    nulls, highs, lows, high_flags, low_flags = zip(*told, strict=True)
+    if None in nulls:
+        return None
+    counts = [0] * len(pages) if leaf.max_definition == 0 else list(map(_frequent, nulls))
+    if -1 in counts or any(map(eq, counts, [page.values for page in pages])):
+        return None
+    size = leaf.length_of_value + 1  # a byte for the length
+    least, greatest = b"".join(lows), b"".join(highs)
+    if not len(least) == len(greatest) == size * len(pages):
+        return None
+    form = packing.Struct("<" + f"x{code}" * len(pages))
+    low, high = form.unpack(least), form.unpack(greatest)
+    if not all(map(le, low, high)):
+        return None
+    at_low, at_high = low.index(min(low)), high.index(max(high))
+    flags = _FLAGS[low_flags[at_low]], _FLAGS[high_flags[at_high]]
+    return Summary(lows[at_low][1:], highs[at_high][1:], sum(counts), False, *flags)
 
 
 def _signed(data: bytes) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import BinaryIO, NamedTuple
 
@@ -25,7 +26,7 @@ from kyanite.parquet.page_cut import (
     repetition_levels,
     text_ends,
 )
-from kyanite.parquet.page_header import Page, quick_page
+from kyanite.parquet.page_header import Page, quick_pages
 from kyanite.parquet.plan import Steps, steps_of_columns
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.thrift import Struct, Truncated, decode, number_of, structs_of, uncollected
@@ -33,8 +34,6 @@ from kyanite.parquet.thrift import Struct, Truncated, decode, number_of, structs
 DICTIONARY_PAGE = 2
 STEPS_IN_PAGE = 64
 WINDOW_BYTES = 16 * 1024
-NARROW_BYTES, WIDE_BYTES = 512, 16 * 1024  # of a read where reading is cheap: for one header, for many
-NEAR_BYTES = 2 * 1024  # pages that are not larger are looked at several at a time
 HEADER_BYTES = 16 * 1024 * 1024
 
 
@@ -123,23 +122,16 @@ class HeaderReader:
         self._name = name
         self._start = start
         self._window = b""
-        self._quick_end = 0  # headers that begin before it should end in the window
         self._descriptor = descriptor_of(file)
 
-    def quick(self, position: int, leaf: Leaf, before: int) -> Page | None:
-        """The data page whose header is at byte `position` of the file; None when it has to be read in full.
+    def quick(self, position: int, values: int, leaf: Leaf, is_indexed: bool) -> list[Page]:
+        """The data pages from byte `position` of the file on, up to `values` values, as far as they are plain to see.
 
-        `before` is the size of the page before it.
+        None where the file is not one of this machine: the full reading gets a window.
         """
-        offset = position - self._start
-        if not 0 <= offset < self._quick_end:
-            if self._descriptor is None:
-                return None  # the full reading gets a window
-            self._start, offset = position, 0
-            size = WIDE_BYTES if before <= NEAR_BYTES else NARROW_BYTES
-            self._window = os.pread(self._descriptor, min(size, self._end - position), position)
-            self._quick_end = len(self._window) - NARROW_BYTES // 2
-        return quick_page(self._window, offset, position, leaf)
+        if self._descriptor is None:
+            return []
+        return quick_pages(partial(os.pread, self._descriptor), position, self._end, values, leaf, is_indexed)
 
     def full(self, position: int) -> tuple[Page, Struct]:
         """The page whose header is at byte `position` of the file, and the header."""
@@ -162,7 +154,6 @@ class HeaderReader:
             self._start = position
             size *= 2
             self._window = read_exactly(self._file, position, min(size, self._end - position), self._name)
-            self._quick_end = len(self._window)
 
 
 def _page_table(file: BinaryIO, footer: Footer, rows: int, chunk: Chunk, leaf: Leaf) -> PageTable:
@@ -172,25 +163,27 @@ def _page_table(file: BinaryIO, footer: Footer, rows: int, chunk: Chunk, leaf: L
     is_plain = max(leaf.max_definition, leaf.max_repetition).bit_length() <= MAX_LEVEL_WIDTH
     dictionary: Page | None = None
     pages: list[Page] = []
-    position, values, size, total = chunk.start, 0, chunk.size, chunk.values
+    position, values, total = chunk.start, 0, chunk.values
     while position < end and values < total:
-        page = reader.quick(position, leaf, size) if is_plain else None
-        is_quick = page is not None and page.values >= 0 and (page.rows >= 0 or bool(first_rows))
-        if page is None or not is_quick:
-            page, header = reader.full(position)
-        size = page.total
-        if page.size < 0 or position + size > end:
+        if is_plain and (quick := reader.quick(position, total - values, leaf, bool(first_rows))):
+            pages += quick
+            values += sum(page.values for page in quick)
+            position = quick[-1].start + quick[-1].total
+            if position > end:
+                raise DataError("A page reaches beyond its column chunk.")
+            continue
+        page, header = reader.full(position)
+        if page.size < 0 or position + page.total > end:
             raise DataError("A page reaches beyond its column chunk.")
         if page.kind == DICTIONARY_PAGE:
             dictionary = page
         elif page.kind in (DATA_PAGE, DATA_PAGE_V2):
-            if not is_quick:
-                check_cuttable(header, leaf)
-                if page.rows < 0 and not first_rows:
-                    page = _with_rows(page, _count_rows(file, footer, chunk, leaf, header, page))
+            check_cuttable(header, leaf)
+            if page.rows < 0 and not first_rows:
+                page = _with_rows(page, _count_rows(file, footer, chunk, leaf, header, page))
             pages.append(page)
             values += page.values
-        position += size
+        position += page.total
     if first_rows:
         pages = _with_indexed_rows(pages, first_rows, rows)
     counts = [page.rows for page in pages]

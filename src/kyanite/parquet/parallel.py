@@ -16,11 +16,10 @@ from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
 from kyanite.errors import StorageError
-from kyanite.parquet.checks import check_part
 from kyanite.parquet.footer import Footer
 from kyanite.parquet.inputs import Inputs
-from kyanite.parquet.model import Cancelled, Part, Source, Writer, check_cancelled, never
-from kyanite.parquet.part import put_part
+from kyanite.parquet.model import Cancelled, Part, Source, Writer, check_cancelled
+from kyanite.parquet.part import complete_part
 from kyanite.parquet.split_plan import PlannedPart
 
 WAIT_SECONDS = 0.2  # how soon a cancellation is noticed
@@ -116,23 +115,6 @@ def _results(futures: Sequence[Future[Part]], cancelled: Cancelled) -> Iterator[
         yield future.result()
 
 
-def _write(inputs: Inputs, part: PlannedPart, writer: Writer, staged: bool, cancelled: Cancelled) -> tuple[Part, bool]:
-    """The part as written, and whether its writer is still open; it is aborted after an error."""
-    try:
-        made = put_part(inputs, part, writer, lambda _: check_cancelled(cancelled))
-        if part.rows > 1 and part.max_bytes is not None and made.part.bytes > part.max_bytes:
-            writer.abort()
-            return made.part, False
-        check_part(writer, made.written, inputs.footer(0), part.rows, part.name)
-    except BaseException:
-        writer.abort()
-        raise
-    if not staged:
-        return made.part, True
-    writer.commit()
-    return made.part._replace(checksum=getattr(writer, "checksum", None)), False
-
-
 class _Threads:
     """What threads that write parts share: each has its own open files, all the writers not committed yet."""
 
@@ -148,11 +130,14 @@ class _Threads:
     def write(self, part: PlannedPart) -> Part:
         """Write one part, in a thread."""
         writer = self._job.open_part(part.name)
-        made, still_open = _write(self._inputs(), part, writer, self._job.staged, self._cancelled)
+        made, still_open = complete_part(self._inputs(), part, writer, self._step, commits=self._job.staged)
         if still_open:
             with self._lock:
                 self.open[part.name] = writer
         return made
+
+    def _step(self, _: int) -> None:
+        check_cancelled(self._cancelled)
 
     def _inputs(self) -> Inputs:
         if not hasattr(self._local, "inputs"):
@@ -194,4 +179,4 @@ def _end_with_parent() -> None:
 
 def _write_here(part: PlannedPart) -> Part:
     job, inputs = _here[0]
-    return _write(inputs, part, job.open_part(part.name), True, never)[0]
+    return complete_part(inputs, part, job.open_part(part.name), lambda _: None, commits=True)[0]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple, cast
 
 from kyanite.errors import DataError
-from kyanite.parquet.checks import check_written
+from kyanite.parquet.checks import check_part, check_written
 from kyanite.parquet.footer import MAGIC, Footer, read_footer
 from kyanite.parquet.inputs import Inputs, Place
 from kyanite.parquet.merge import can_copy, merge
@@ -19,6 +19,7 @@ from kyanite.parquet.model import (
     Sink,
     Source,
     Work,
+    Writer,
     check_cancelled,
     never,
     no_progress,
@@ -149,6 +150,33 @@ def put_part(
         rewritten=rewritten,
     )
     return WrittenPart(part, written)
+
+
+def complete_part(
+    inputs: Inputs, planned: PlannedPart, writer: Writer, step: Callable[[int], None], *, commits: bool
+) -> tuple[Part, bool]:
+    """The part as written, and whether its writer is still open: not when it is above the target, or committed.
+
+    After an error the writer is aborted.
+    """
+    try:
+        made = put_part(inputs, planned, writer, step)
+        if is_over(planned, made.part):
+            writer.abort()
+            return made.part, False
+        check_part(writer, made.written, inputs.footer(0), planned.rows, planned.name)
+    except BaseException:
+        writer.abort()
+        raise
+    if not commits:
+        return made.part, True
+    writer.commit()
+    return made.part._replace(checksum=getattr(writer, "checksum", None)), False
+
+
+def is_over(planned: PlannedPart, made: Part) -> bool:
+    """Whether the part has to be planned anew: it is above its target, and not by a single row."""
+    return planned.rows > 1 and planned.max_bytes is not None and made.bytes > planned.max_bytes
 
 
 def _put_whole(inputs: Inputs, place: Place, writer: FileWriter) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 from kyanite.parquet.codecs import decompress
 from kyanite.parquet.footer import Chunk, Footer, RowGroup, naming, read_exactly
 from kyanite.parquet.page_cut import BYTE_ARRAY, DELTA_BYTE_ARRAY, DICTIONARY, CutPage, cut_page
-from kyanite.parquet.page_header import Page, summary_of_page
+from kyanite.parquet.page_header import Page, folded_summary, summary_of_page
 from kyanite.parquet.pages import DICTIONARY_PAGE, PageTable
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.size_statistics import (
@@ -89,7 +90,10 @@ class _Known(NamedTuple):
 
 
 class _NewPage(NamedTuple):
-    """A page of the slice, where it lies now; of one that was cut bounds and bytes of texts are not known at first."""
+    """A page of the slice, where it lies now; of one that was cut bounds and bytes of texts are not known at first.
+
+    Where no index tells of single pages, many that were copied together are as one.
+    """
 
     start: int
     size: int
@@ -117,7 +121,7 @@ class _ChunkSlice:
         self._leaf = leaf
         self._values = 0
         self._uncompressed = 0
-        self._encodings: dict[tuple[int, int], int] = {}
+        self._encodings: Counter[tuple[int, int]] = Counter()
         self._pages: list[_NewPage] = []
         self._dictionary: tuple[bytes, int] | None = None
         self._old_statistics = struct_of(chunk.meta, 12) if 12 in chunk.meta else {}
@@ -125,6 +129,7 @@ class _ChunkSlice:
         self._has_index = COLUMN_INDEX in chunk.struct and OFFSET_INDEX in chunk.struct
         self._column_index = self._read_index(COLUMN_INDEX) if self._has_index else {}
         self._offset_index = self._read_index(OFFSET_INDEX) if OFFSET_INDEX in chunk.struct else {}
+        self._is_indexed = COLUMN_INDEX in chunk.struct or OFFSET_INDEX in chunk.struct
         self._tells = bool(self._old_statistics or self._old_sizes or self._has_index)
         self.rewritten = 0
 
@@ -154,6 +159,8 @@ class _ChunkSlice:
         if not self._tells:
             return [_Known(page, UNKNOWN, UNKNOWN_SIZES) for page in pages]
         summaries = [summary_of_page(page, self._leaf) for page in pages]
+        if not self._is_indexed:
+            return [_Known(page, summary, UNKNOWN_SIZES) for page, summary in zip(pages, summaries, strict=True)]
         if not all(one.empty or one.low is not None for one in summaries):
             found = indexed_summaries(self._column_index, self._leaf, [page.values for page in table.pages])
             if found is not None:
@@ -161,39 +168,50 @@ class _ChunkSlice:
                     one if one.empty or one.low is not None else indexed
                     for one, indexed in zip(summaries, found[low:high], strict=True)
                 ]
-        sizes = [UNKNOWN_SIZES] * len(pages)
-        if self._column_index or self._offset_index:
-            sizes = indexed_sizes(self._column_index, self._offset_index, self._leaf, len(table.pages))[low:high]
+        sizes = indexed_sizes(self._column_index, self._offset_index, self._leaf, len(table.pages))[low:high]
         if any(page.encoding == DELTA_BYTE_ARRAY for page in pages):
             sizes = [size._replace(texts=None) for size in sizes]  # pyarrow (26) counts too few bytes in such pages
         return list(map(_Known, pages, summaries, sizes))
 
     def _write_pages(self, table: PageTable, low: int, high: int, first: int, last: int) -> None:
-        run: list[_Known] = []
-        for index, known in enumerate(self._known(table, low, high), low):
-            page = known.page
-            begin, end = table.first_rows[index], table.first_rows[index + 1]
-            if first <= begin and end <= last:
-                if run and run[-1].page.start + run[-1].page.total != page.start:
-                    self._copy_run(run)
-                run.append(known)
-            else:
-                self._copy_run(run)
-                self._cut(known, max(first, begin) - begin, min(last, end) - begin)
-        self._copy_run(run)
+        """Pages `low` .. `high`: of the first and the last only the rows from `first` and up to `last`."""
+        rows = table.first_rows
+        whole = low + (rows[low] < first), high - (rows[high] > last)
+        if whole[0] > low:
+            self._cut(self._known(table, low, low + 1)[0], first - rows[low], min(last, rows[low + 1]) - rows[low])
+        self._copy(table, *whole)
+        if whole[1] < high and high - 1 >= whole[0]:
+            self._cut(self._known(table, high - 1, high)[0], 0, last - rows[high - 1])
         self._bound(table.dictionary)
         self._measure(table.dictionary)
 
-    def _copy_run(self, run: list[_Known]) -> None:
-        if run:
-            first, last = run[0].page, run[-1].page
-            shift = self._writer.position - first.start
-            self._writer.copy(self._file, first.start, last.start + last.total - first.start, self._footer.name)
-            for known in run:
-                page = known.page
-                self._count(page.kind, page.encoding, page.values, page.header_size + page.uncompressed)
-                self._pages.append(_NewPage(page.start + shift, page.total, page.rows, known.summary, known.sizes))
-            run.clear()
+    def _copy(self, table: PageTable, low: int, high: int) -> None:
+        """Whole pages, as many at once as follow one another in the file."""
+        while low < high:
+            pages = table.pages[low:high]
+            begin, end = pages[0].start, pages[-1].start + pages[-1].total
+            if sum(page.total for page in pages) != end - begin:  # there is something between them
+                ends = (page.start + page.total for page in pages)
+                pages = pages[: next(n for n, stop in enumerate(ends, 1) if stop != pages[n].start)]
+                end = pages[-1].start + pages[-1].total
+            self._copy_run(pages, self._known(table, low, low + len(pages)) if self._is_indexed else None)
+            low += len(pages)
+
+    def _copy_run(self, pages: Sequence[Page], known: Sequence[_Known] | None) -> None:
+        """Pages that follow one another; what is `known` of each is kept where there is an index of the pages."""
+        start, size = pages[0].start, pages[-1].start + pages[-1].total - pages[0].start
+        place = self._writer.position
+        self._writer.copy(self._file, start, size, self._footer.name)
+        _, headers, _, uncompressed, kinds, encodings, values, rows = zip(*pages, strict=True)
+        self._encodings.update(zip(kinds, encodings, strict=True))
+        self._values += sum(values)
+        self._uncompressed += sum(map(len, headers)) + sum(uncompressed)
+        if known is None:
+            summary = folded_summary(pages, self._leaf) if self._tells else UNKNOWN
+            self._pages.append(_NewPage(place, size, sum(rows), summary, UNKNOWN_SIZES))
+            return
+        for page, summary, sizes in known:
+            self._pages.append(_NewPage(page.start - start + place, page.total, page.rows, summary, sizes))
 
     def _cut(self, told: _Known, first: int, last: int) -> None:
         page = told.page
@@ -270,7 +288,7 @@ class _ChunkSlice:
         return read_exactly(self._file, page.start + page.header_size, page.size, self._footer.name)
 
     def _count(self, kind: int, encoding: int, values: int, uncompressed: int) -> None:
-        self._encodings[kind, encoding] = self._encodings.get((kind, encoding), 0) + 1
+        self._encodings[kind, encoding] += 1
         self._values += values if kind != DICTIONARY_PAGE else 0
         self._uncompressed += uncompressed
 

@@ -17,6 +17,7 @@ from kyanite.parquet.inputs import Inputs
 from kyanite.parquet.layout import Layout
 from kyanite.parquet.model import (
     Cancelled,
+    Copies,
     Part,
     Progress,
     Source,
@@ -26,7 +27,7 @@ from kyanite.parquet.model import (
     never,
     no_progress,
 )
-from kyanite.parquet.part import BegunPart, begin_part, merged_inputs, put_part
+from kyanite.parquet.part import BegunPart, begin_part, complete_part, is_over, merged_inputs, put_part
 from kyanite.parquet.plan import Part as RowRanges
 from kyanite.parquet.plan import Planner
 from kyanite.parquet.split_plan import PlannedPart, SplitPlan
@@ -100,6 +101,7 @@ def split(
     name: Callable[[int], str] = part_name,
     staged: bool = False,
     workers: int = 1,
+    copies: Copies | None = None,
     progress: Progress = no_progress,
     cancelled: Cancelled = never,
 ) -> SplitResult:
@@ -112,14 +114,16 @@ def split(
 
     `workers` > 1: parts are written at the same time, with the same result unless one has to be written again; in
     processes (spawned) when `staged` holds and `open_part` and all `Source.open` can be pickled, else in threads
-    (`open_part` is called from them). A part measured above the target is written again under its name, and so may be
-    all before it, whose progress is taken back: what `open_part` gives later for a name counts, committed or not.
+    (`open_part` is called from them). With `copies` these write, with just the same result; this demands `staged`,
+    and that files which `open_part` opens there are seen here. A part measured above the target is written again under
+    its name, and so may be all before it, whose progress is taken back: what `open_part` gives later for a name counts,
+    committed or not.
     """
     target = Target(max_bytes, parts, rows)
     with _opened(sources, target, cancelled) as (inputs, merged):
-        run = _Run(_Plan(inputs, target, name, merged), open_part, staged, progress, cancelled)
+        run = _Run(_Plan(inputs, target, name, merged), open_part, staged, progress, cancelled, copies)
         try:
-            if workers > 1:
+            if workers > 1 and copies is None:
                 run.write_at_once(workers)
             else:
                 run.write()
@@ -237,7 +241,9 @@ class _Run:
         staged: bool,
         progress: Progress,
         cancelled: Cancelled,
+        copies: Copies | None,
     ) -> None:
+        self._copies = copies
         self._plan = plan
         self._open_part = open_part
         self._staged = staged
@@ -258,7 +264,7 @@ class _Run:
 
     def write(self) -> None:
         """Plan and write all parts; a part measured larger than the target is written again with fewer rows."""
-        begun = self._begin()
+        begun = self._begin() if self._copies is None else None
         planned = self._plan.rest()
         while not self._write_parts(planned, begun):
             begun, planned = None, self._rest()
@@ -268,7 +274,9 @@ class _Run:
         planned = self._plan.rest(len(self._parts), self._rows)
         largest = max((part.bytes for part in self._parts), default=0)
         is_alike = min(part.bytes for part in planned) >= largest * ALIKE_SHARE
-        if is_alike or not self._may_start_over or self._bytes > AGAIN_BYTES:
+        written = sum(part.bytes for part in self._parts)
+        if is_alike or not self._may_start_over or written > AGAIN_BYTES:
+            self._bytes = written
             return planned
         self._may_start_over = False
         self._start_over()
@@ -291,6 +299,8 @@ class _Run:
 
     def _write_parts(self, planned: Sequence[PlannedPart], begun: BegunPart | None) -> bool:
         """Whether all are written; not when one was too large: plan the rest again."""
+        if self._copies is not None and len(planned) > 1:
+            return self._write_in_copies(self._copies, planned)
         inputs = self._plan.inputs
         if begun is not None and not begun.suits(planned[0]):
             begun.drop()
@@ -302,19 +312,50 @@ class _Run:
             writer = self._writers[-1]
             made = put_part(inputs, part, writer, self._step, begun)
             begun = None
-            if made.part.bytes > self._plan.max_bytes and part.rows > 1:
+            if is_over(part, made.part):
                 self._writers.pop().abort()
-                most = self._plan.max_bytes
-                self._may_start_over &= self._plan.correct(part.rows, made.part.bytes / most, part.bytes / most)
+                self._correct(part, made.part)
                 return False
-            self._plan.fits()
             check_part(writer, made.written, inputs.footer(0), part.rows, part.name)
             if self._staged:
                 self._writers.pop().commit()
             self._add(made.part._replace(checksum=getattr(writer, "checksum", None)))
         return True
 
+    def _write_in_copies(self, copies: Copies, planned: Sequence[PlannedPart]) -> bool:
+        """The same by copies of this process, in which all is known that has been planned."""
+        from kyanite.parquet.copies import in_copies
+
+        inputs, before, is_whole = self._plan.inputs, self._bytes, True
+
+        def do(number: int, step: Callable[[int], None]) -> Part:
+            part = planned[number]
+            return complete_part(inputs, part, self._open_part(part.name), step, commits=True)[0]
+
+        def take(number: int, made: Part) -> bool:
+            nonlocal is_whole
+            is_whole = not is_over(planned[number], made)
+            if is_whole:
+                self._add(made)
+            else:
+                self._correct(planned[number], made)
+            return is_whole
+
+        def look(steps: int) -> None:
+            check_cancelled(self._cancelled)
+            self._bytes = before + steps
+            self._progress(self._rows, self._bytes, len(self._parts))
+
+        for told in in_copies(len(planned), copies.number, inputs.reopen, do, copies.finish, take, look):
+            copies.taken(told)
+        return is_whole
+
+    def _correct(self, planned: PlannedPart, made: Part) -> None:
+        most = self._plan.max_bytes
+        self._may_start_over &= self._plan.correct(planned.rows, made.bytes / most, planned.bytes / most)
+
     def _add(self, part: Part) -> None:
+        self._plan.fits()
         self._parts.append(part)
         self._rows += part.rows
         self._progress(self._rows, self._bytes, len(self._parts))
@@ -327,7 +368,7 @@ class _Run:
         inputs = self._plan.inputs
         job = Job(tuple(inputs.sources), inputs.dictionary_limit, self._open_part, self._staged, inputs.folder)
         self._writers = write_parts(job, inputs.footers(), planned, workers, self._add_written, self._cancelled)
-        over = [part for part in self._parts if part.bytes > self._plan.max_bytes and part.rows > 1]
+        over = [made for part, made in zip(planned, self._parts, strict=True) if is_over(part, made)]
         if not over:
             return
         self._plan.correct(over[0].rows, over[0].bytes / self._plan.max_bytes)
