@@ -116,8 +116,9 @@ def _here(
         if name in opened:  # planned anew: the older one of this name must be complete to be replaced
             finisher.wait()
         opened.add(name)
-        checksum = Checksum(options.checksum)
-        return PartWriter(files_out.open(name), checksum, committed, finisher, readable=files_out.shows_files)
+        checksum = Checksum(options.checksum, is_large=count > 1)
+        opened_file, is_shown = files_out.open(name), files_out.shows_files
+        return PartWriter(opened_file, checksum, committed, finisher, readable=is_shown, at_once=count > 1)
 
     def finish() -> dict[str, str | None]:
         finisher.wait()

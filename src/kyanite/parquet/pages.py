@@ -66,30 +66,38 @@ def steps_of_tables(
     `per_page` bytes of each column's page go into indexes; `steps_in(column, page)` gives (rows, bytes) inside a page
     of at least `large` bytes, None where that is not known.
     """
-    columns: list[list[tuple[int, float]]] = []
+    columns: list[tuple[tuple[int, ...], list[float]]] = []
     for index, (table, more) in enumerate(zip(tables, per_page, strict=True)):
-        steps: list[tuple[int, float]] = [(page.rows, page.total + more) for page in table.pages]
-        if any(page.total >= large for page in table.pages):
+        totals = [page.total for page in table.pages]
+        starts, sizes = table.first_rows, [total + more for total in totals]
+        if max(totals, default=0) >= large:
             inside = [steps_in(index, page) if page.total >= large else None for page in table.pages]
-            steps = [step for whole, many in zip(steps, inside, strict=True) for step in many or [whole]]
-        columns.append(steps)
+            whole = zip((page.rows for page in table.pages), sizes, strict=True)
+            steps = [step for one, many in zip(whole, inside, strict=True) for step in many or [one]]
+            starts, sizes = tuple(accumulate((rows for rows, _ in steps), initial=0)), [size for _, size in steps]
+        columns.append((starts, sizes))
     dictionaries = tuple(filter(None, map(_dictionary_reach, tables)))
     return steps_of_columns(columns, fixed, dictionaries, _boundaries(tables))
 
 
 def _boundaries(tables: Sequence[PageTable]) -> list[int]:
     """Rows where pages of three in four columns begin; columns of one page do not count."""
-    paged = [table.first_rows[1:-1] for table in tables if len(table.pages) > 1]
-    counts = Counter(row for rows in paged for row in rows)
-    return sorted(row for row, count in counts.items() if count >= 0.75 * len(paged))
+    alike = Counter(table.first_rows[1:-1] for table in tables if len(table.pages) > 1)
+    counts: Counter[int] = Counter()
+    for rows, columns in alike.items():
+        for row in rows:
+            counts[row] += columns
+    return sorted(row for row, count in counts.items() if count >= 0.75 * alike.total())
 
 
 def _dictionary_reach(table: PageTable) -> tuple[int, int] | None:
     """The row behind the last page that refers to the dictionary, and the dictionary's bytes."""
     if table.dictionary is None:
         return None
-    ends = [last for page, last in zip(table.pages, table.first_rows[1:], strict=True) if page.encoding in DICTIONARY]
-    return (ends[-1], table.dictionary.total) if ends else None
+    for page, end in zip(reversed(table.pages), reversed(table.first_rows), strict=False):
+        if page.encoding in DICTIONARY:
+            return end, table.dictionary.total
+    return None
 
 
 def row_steps(file: BinaryIO, footer: Footer, chunk: Chunk, leaf: Leaf, page: Page) -> list[tuple[int, float]] | None:

@@ -389,27 +389,23 @@ def linear_steps(rows: int, size: int) -> Steps:
 
 
 def steps_of_columns(
-    columns: Sequence[Sequence[tuple[int, float]]],
+    columns: Sequence[tuple[tuple[int, ...], Sequence[float]]],
     fixed: float,
     dictionaries: tuple[tuple[int, int], ...] = (),
     boundaries: Sequence[int] = (),
 ) -> Steps:
-    """The sum of the columns' page tables: each a list of (rows, bytes) per page, all with the same total of rows."""
+    """The sum of the columns' page tables: of each the rows at which pages begin, and all of them; and their bytes."""
     changes: dict[int, float] = {}
-    alike: dict[tuple[int, ...], list[float]] = {}  # bytes of columns whose pages end at the same rows
-    for pages in columns:
-        ends, sizes = tuple(rows for rows, _ in pages), [size for _, size in pages]
-        alike[ends] = list(map(add, alike[ends], sizes)) if ends in alike else sizes
-    for ends, sizes in alike.items():
-        row = 0
+    alike: dict[tuple[int, ...], Sequence[float]] = {}  # bytes of columns whose pages begin at the same rows
+    for starts, sizes in columns:
+        alike[starts] = list(map(add, alike[starts], sizes)) if starts in alike else sizes
+    for starts, sizes in alike.items():
         slope = 0.0
-        for rows, size in zip(ends, sizes, strict=True):
-            if rows == 0:
-                continue
-            changes[row] = changes.get(row, 0.0) + size / rows - slope
-            slope = size / rows
-            row += rows
-        changes[row] = changes.get(row, 0.0) - slope
+        for row, end, size in zip(starts, starts[1:], sizes, strict=False):
+            if end > row:
+                changes[row] = changes.get(row, 0.0) + size / (end - row) - slope
+                slope = size / (end - row)
+        changes[starts[-1]] = changes.get(starts[-1], 0.0) - slope
     total, slope, last = 0.0, 0.0, 0
     rows_at, sizes_at = [0], [0.0]
     for row in sorted(changes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -130,7 +132,10 @@ def test_a_row_above_the_capacity_is_a_part_alone():
 def test_page_tables_add_up(columns):
     rows = max(sum(page[0] for page in pages) for pages in columns)
     columns = [[*pages, (rows + 1 - sum(page[0] for page in pages), 7)] for pages in columns]
-    steps = steps_of_columns(columns, 3)
+    tables = [
+        (tuple(accumulate((count for count, _ in pages), initial=0)), [size for _, size in pages]) for pages in columns
+    ]
+    steps = steps_of_columns(tables, 3)
     assert steps.fixed == 3
     for row in range(rows + 2):
         expected = 0.0
