@@ -10,6 +10,7 @@ import pytest
 from kyanite.errors import ActivityError, DataError, InvariantError, ParameterError
 from kyanite.parquet import split
 from kyanite.parquet.footer import footer_of
+from kyanite.parquet.parts_plan import PartsPlan
 from parquet_files import (
     Folder,
     MemoryWriter,
@@ -347,7 +348,7 @@ class TestFirstPartIsBegunWhileThePartsArePlanned:
     @pytest.fixture
     def opened(self, monkeypatch):
         """The names of the parts, each time one is opened, with guesses for files of this size."""
-        monkeypatch.setattr(split_module, "ALIGNED_BYTES", 1_000)
+        monkeypatch.setattr("kyanite.parquet.parts_plan.ALIGNED_BYTES", 1_000)
         writers = []
 
         def split_it(**target):
@@ -372,7 +373,7 @@ class TestFirstPartIsBegunWhileThePartsArePlanned:
         assert [writer.getvalue() for _, writer in writers] == self.parts(target)
 
     def test_a_wrong_guess_is_thrown_away(self, opened, monkeypatch):
-        monkeypatch.setattr(split_module._Plan, "sure_row_groups", lambda self: 5)
+        monkeypatch.setattr(PartsPlan, "sure_row_groups", lambda self: 5)
         (first, thrown), *rest = opened(rows=1_300)
         assert thrown.state == "aborted"
         assert rest[0][0] == first
@@ -380,5 +381,5 @@ class TestFirstPartIsBegunWhileThePartsArePlanned:
 
     def parts(self, target):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(split_module._Plan, "sure_row_groups", lambda self: 0)
+            patch.setattr(PartsPlan, "sure_row_groups", lambda self: 0)
             return split_all(self.DATA, **target)[1]

@@ -138,7 +138,7 @@ def test_threads_stop_when_cancelled():
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_part_measured_too_large_is_planned_again(monkeypatch, workers):
     """The planner's slack is taken away and each part made larger than predicted."""
-    monkeypatch.setattr(sys.modules["kyanite.parquet.split"], "SLACK", -0.2)
+    monkeypatch.setattr(sys.modules["kyanite.parquet.parts_plan"], "SLACK", -0.2)
     data = written(table_of(["key"], 4000), row_group_size=1000, data_page_size=900, use_dictionary=False)
     folder = Folder()
     result = split([source(data)], folder.open_part, max_bytes=10_000, workers=workers)

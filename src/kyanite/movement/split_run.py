@@ -13,7 +13,7 @@ from kyanite.movement.split_inputs import InputFile
 from kyanite.movement.split_model import Options
 from kyanite.movement.split_publish import PartSet
 from kyanite.movement.split_writer import Checksum, Finisher, PartWriter
-from kyanite.parquet import Copies, Part, PlannedPart, Source, SplitResult, Writer
+from kyanite.parquet import ByCopies, Part, PlannedPart, Source, SplitResult, Writer
 from kyanite.parquet import plan as plan_parquet
 from kyanite.parquet import split as split_parquet
 from kyanite.parquet import verify as verify_parquet
@@ -129,9 +129,9 @@ def _here(
             files_out.adopt(name)
         checksums.update(told)
 
-    copies = Copies(count, finish, taken) if count > 1 else None
+    by_copies = ByCopies(count, finish, taken) if count > 1 else None
     with Finisher() as finisher:
-        result = _split([file.source for file in files], open_writer, naming, options, progress, copies)
+        result = _split([file.source for file in files], open_writer, naming, options, progress, by_copies)
         finisher.wait()
     for name in set(checksums) - {part.name for part in result.parts}:  # of a plan that was given up
         files_out.open(name).abort()
@@ -162,7 +162,7 @@ def _split(
     naming: PartNaming,
     options: Options,
     progress: _Told,
-    copies: Copies | None = None,
+    by_copies: ByCopies | None = None,
 ) -> SplitResult:
     return split_parquet(
         sources,
@@ -173,7 +173,7 @@ def _split(
         name=naming.name,
         staged=True,
         workers=options.workers or 1,
-        copies=copies,
+        by_copies=by_copies,
         progress=progress,
     )
 

@@ -2,13 +2,13 @@
 
 from kyanite.parquet.compare import Verified, verify
 from kyanite.parquet.merge import merge
-from kyanite.parquet.model import Copies, FileOpener, MergeResult, Part, Sink, Source, SplitResult, Work, Writer
+from kyanite.parquet.model import ByCopies, FileOpener, MergeResult, Part, Sink, Source, SplitResult, Work, Writer
 from kyanite.parquet.part import write_part
 from kyanite.parquet.split import plan, split
 from kyanite.parquet.split_plan import PlannedPart, PlannedPiece, SplitPlan
 
 __all__ = [
-    "Copies",
+    "ByCopies",
     "FileOpener",
     "MergeResult",
     "Part",

@@ -32,6 +32,8 @@ BYTE_ARRAY = 6
 STATISTICS = (3, 12)
 FILE_OFFSET, OFFSET_INDEX, COLUMN_INDEX, BLOOM_FILTER = (2,), (4,), (6,), (3, 14)
 VALUES, SIZE, DATA, INDEX_PAGE, DICTIONARY = (3, 5), (3, 7), (3, 9), (3, 10), (3, 11)
+MOVING = (FILE_OFFSET, DATA, INDEX_PAGE, DICTIONARY)
+INDEXES = (OFFSET_INDEX, COLUMN_INDEX, BLOOM_FILTER)
 LENGTHS = ((5,), (7,), (3, 15))
 CAPTURED = (FILE_OFFSET, OFFSET_INDEX, COLUMN_INDEX, BLOOM_FILTER, VALUES, SIZE, DATA, INDEX_PAGE, DICTIONARY, *LENGTHS)
 Path = tuple[int, ...]
@@ -72,11 +74,18 @@ class NoShape(ValueError):
 class Shape(NamedTuple):
     """What one column's chunks look like: patterns with a text of any length between each two.
 
-    `paths` are the field paths of the patterns' groups, in order over all patterns.
+    `paths` are the field paths of the patterns' groups, in order over all patterns; `values`, `size`, `data` and
+    `dictionary` (-1: there is none) are the numbers of those groups, `moving` of all that move with the data.
     """
 
     patterns: tuple[re.Pattern[bytes], ...]
     paths: tuple[Path, ...]
+    values: int
+    size: int
+    data: int
+    dictionary: int
+    moving: tuple[int, ...]
+    is_indexed: bool
 
     def match(self, data: bytes, position: int) -> tuple[list[Span], int] | None:
         """Where the numbers at `paths` lie and the end of the chunk; None when it does not look like this."""
@@ -114,7 +123,14 @@ def learn(data: bytes, position: int, type_of_values: int, exact: bool) -> Shape
     learner = _Learner(data, type_of_values == BYTE_ARRAY, exact)
     learner.struct(position, ())
     patterns = [re.compile(b"".join(parts), re.DOTALL) for parts in learner.patterns]
-    return Shape(tuple(patterns), tuple(learner.paths))
+    paths = learner.paths
+    if not {VALUES, SIZE, DATA} <= set(paths):
+        raise NoShape
+    moving = tuple(number for number, path in enumerate(paths) if path in MOVING)
+    numbers = (paths.index(VALUES), paths.index(SIZE), paths.index(DATA))
+    dictionary = paths.index(DICTIONARY) if DICTIONARY in paths else -1
+    is_indexed = not set(INDEXES).isdisjoint(paths)
+    return Shape(tuple(patterns), tuple(paths), *numbers, dictionary, moving, is_indexed)
 
 
 @dataclass

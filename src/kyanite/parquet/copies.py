@@ -1,4 +1,4 @@
-"""Copies of this process (by `fork`) that share a row of tasks: each knows all that is in memory, and ends with us."""
+"""Copies of this process (by `fork`) that work for it: each knows all that is in memory, and ends with its maker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import select
 import signal
 import struct as packing
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +21,9 @@ from kyanite.errors import StorageError
 LOOK_SECONDS = 0.1
 MOST_COPIES = 4  # that are made unasked
 _NUMBER, _SIZE = packing.Struct("<q"), packing.Struct("<I")
-_NO_MORE = -1
-_DONE, _FINISHED, _FAILED = "done", "finished", "failed"
 
 Step = Callable[[int], None]
-Do = Callable[[int, Step], Any]
+Skills = Mapping[str, Callable[[Any, Step], Any]]
 
 
 def may_fork() -> bool:
@@ -41,28 +39,136 @@ def may_fork() -> bool:
 
 def spare_copies() -> int:
     """How many are worth making unasked: one for each processor that this process may use, up to four."""
-    return min(len(os.sched_getaffinity(0)), MOST_COPIES) if may_fork() else 1
+    return min(len(os.sched_getaffinity(0)), MOST_COPIES)
 
 
-def in_copies(
-    tasks: int,
-    copies: int,
-    begin: Callable[[], None],
-    do: Do,
-    finish: Callable[[], Any],
-    take: Callable[[int, Any], bool],
-    look: Callable[[int], None],
-) -> list[Any]:
-    """Tasks 0 .. `tasks` done in copies of this process; what `finish` gave at the end of each copy.
+class Copies:
+    """`count` copies, made now; a context that ends them, at once and whatever they are doing.
 
-    `begin()`, `do(number, step)` for each of its tasks, and `finish()` run in a copy; what they give comes by pickle.
-    `take(number, result)` is called here in the order of the tasks; when it is False, no more are begun, and results
-    that come later are dropped. `look(steps)`, with the sum of all steps so far, is called here several times a second.
-    An error in a copy, of `take` or of `look` ends all copies at once and is raised; a copy that was killed is a
-    StorageError.
+    `skills` are what a copy can be asked to do, by name: `skill(task, step)`, where `step(number)` adds to `steps` and
+    is to be called often. Tasks and results go by pickle; `begin()` is called in each copy first. An error in a copy is
+    raised here, a copy that was killed is a StorageError.
     """
-    with _Copies(min(copies, tasks), begin, do, finish) as made:
-        return made.run(tasks, take, look)
+
+    def __init__(self, count: int, skills: Skills, begin: Callable[[], None]) -> None:
+        self._copies: list[_Copy] = []
+        self._steps = mmap.mmap(-1, count * _NUMBER.size)  # a sum for each copy, seen by all
+        try:
+            for place in range(count):
+                self._copies.append(self._made(place, skills, begin))
+        except BaseException:
+            self.end()
+            raise
+
+    def __enter__(self) -> Copies:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    @property
+    def steps(self) -> int:
+        """The sum of all steps in all copies."""
+        return sum(number for (number,) in _NUMBER.iter_unpack(self._steps))
+
+    def run(
+        self,
+        skill: str,
+        tasks: Sequence[Any],
+        take: Callable[[int, int, Any], bool],
+        look: Callable[[], None],
+        best: Callable[[int], int | None] = lambda number: None,
+    ) -> None:
+        """Do all tasks, each in the copy that is `best(number)` for it, or in any when that one has too much to do.
+
+        `take(number, copy, result)` is called in the order of the tasks; when it is False, no more are begun, and what
+        comes later is dropped. `look()` is called several times a second.
+        """
+        waiting = _Waiting(len(tasks), len(self._copies), best)
+        early: dict[int, tuple[int, Any]] = {}
+        due, is_wanted = 0, True
+        busy: dict[int, int] = {}  # copies and what they do
+
+        def give(copy: int) -> None:
+            number = waiting.next(copy) if is_wanted else None
+            if number is not None:
+                busy[copy] = number
+                self._copies[copy].ask(skill, tasks[number])
+
+        for copy in range(len(self._copies)):
+            give(copy)
+        while busy:
+            for copy in self._ready(busy):
+                early[busy.pop(copy)] = copy, self._copies[copy].answer()
+                while is_wanted and due in early:
+                    is_wanted = take(due, *early.pop(due))
+                    due += 1
+                give(copy)
+            look()
+
+    def ask_all(self, skill: str) -> list[Any]:
+        """What each copy answers."""
+        for copy in self._copies:
+            copy.ask(skill, None)
+        return [copy.answer() for copy in self._copies]
+
+    def end(self) -> None:
+        """End them all; what they have told is done."""
+        for copy in self._copies:
+            copy.end()
+        self._copies = []
+        self._steps.close()
+
+    def _ready(self, busy: Mapping[int, int]) -> list[int]:
+        """Those of the copies that have answered, waited for a while."""
+        poll = select.poll()
+        ends = {self._copies[copy].answers: copy for copy in busy}
+        for end in ends:
+            poll.register(end, select.POLLIN)
+        return [ends[end] for end, _ in poll.poll(LOOK_SECONDS * 1000)]
+
+    def _made(self, place: int, skills: Skills, begin: Callable[[], None]) -> _Copy:
+        commands, command = os.pipe()
+        answers, answer = os.pipe()
+        maker, steps, offset = os.getpid(), self._steps, place * _NUMBER.size
+
+        def step(number: int) -> None:
+            if os.getppid() != maker:
+                os._exit(1)
+            _NUMBER.pack_into(steps, offset, _NUMBER.unpack_from(steps, offset)[0] + number)
+
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            pid = os.fork()
+            if pid == 0:
+                foreign = [command, answers, *(end for copy in self._copies for end in (copy.commands, copy.answers))]
+                _live(commands, answer, foreign, begin, lambda skill, task: skills[skill](task, step))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.close(commands)
+            os.close(answer)
+        return _Copy(pid, command, answers)
+
+
+class _Waiting:
+    """Tasks that nobody does yet: of each copy those it is best for, and the others."""
+
+    def __init__(self, tasks: int, copies: int, best: Callable[[int], int | None]) -> None:
+        self._own: list[deque[int]] = [deque() for _ in range(copies)]
+        self._others: deque[int] = deque()
+        for number in range(tasks):
+            copy = best(number)
+            (self._others if copy is None else self._own[copy]).append(number)
+
+    def next(self, copy: int) -> int | None:
+        """What a copy should do next: the first of its own and of the others, else the last of another's own."""
+        mine = [tasks for tasks in (self._own[copy], self._others) if tasks]
+        if mine:
+            return min(mine, key=lambda tasks: tasks[0]).popleft()
+        most = max(self._own, key=len)
+        return most.pop() if most else None
 
 
 class _Copy:
@@ -72,154 +178,84 @@ class _Copy:
         self.pid = pid
         self.commands = commands
         self.answers = answers
-        self.is_idle = True
 
+    def ask(self, skill: str, task: Any) -> None:
+        """Have it do something; `answer` gives the result."""
+        with suppress(BrokenPipeError):  # the answer tells that it has ended
+            _put(self.commands, pickle.dumps((skill, task)))
 
-class _Copies:
-    def __init__(self, count: int, begin: Callable[[], None], do: Do, finish: Callable[[], Any]) -> None:
-        self._copies: list[_Copy] = []
-        self._steps = mmap.mmap(-1, count * _NUMBER.size)  # a sum for each copy, seen by all
-        self._finished: list[Any] = []
-        try:
-            for place in range(count):
-                self._copies.append(self._made(place, begin, do, finish))
-        except BaseException:
-            self._end()
-            raise
-
-    def __enter__(self) -> _Copies:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-
-    def _made(self, place: int, begin: Callable[[], None], do: Do, finish: Callable[[], Any]) -> _Copy:
-        commands, command = os.pipe()
-        answers, answer = os.pipe()
-        maker = os.getpid()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
-            pid = os.fork()
-            if pid == 0:
-                others = [end for copy in self._copies for end in (copy.commands, copy.answers)]
-                _live(
-                    commands, answer, [command, answers, *others], lambda: self._work(maker, place, begin, do), finish
-                )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            os.close(commands)
-            os.close(answer)
-        return _Copy(pid, command, answers)
-
-    def _work(self, maker: int, place: int, begin: Callable[[], None], do: Do) -> Callable[[int], Any]:
-        """What a copy does for a task; it ends between two steps when its maker has."""
-        begin()
-        steps, offset = self._steps, place * _NUMBER.size
-
-        def step(count: int) -> None:
-            if os.getppid() != maker:
-                os._exit(1)
-            _NUMBER.pack_into(steps, offset, _NUMBER.unpack_from(steps, offset)[0] + count)
-
-        return lambda number: do(number, step)
-
-    def run(self, tasks: int, take: Callable[[int, Any], bool], look: Callable[[int], None]) -> list[Any]:
-        """Give out the tasks and take what comes back, until all copies have finished."""
-        waiting = deque(range(tasks))
-        early: dict[int, Any] = {}
-        due, is_wanted = 0, True
-        poll = select.poll()
-        for copy in self._copies:
-            poll.register(copy.answers, select.POLLIN)
-            _give(copy, waiting)
-        running = {copy.answers: copy for copy in self._copies}
-        while running:
-            for end, _ in poll.poll(LOOK_SECONDS * 1000):
-                copy = running[end]
-                kind, number, result = _answer(end)
-                if kind == _FAILED:
-                    raise result
-                if kind == _FINISHED:
-                    self._finished.append(result)
-                    poll.unregister(end)
-                    del running[end]
-                    continue
-                early[number] = result
-                while is_wanted and due in early:
-                    is_wanted = take(due, early.pop(due))
-                    due += 1
-                if not is_wanted:
-                    waiting.clear()
-                _give(copy, waiting)
-            look(sum(number for (number,) in _NUMBER.iter_unpack(self._steps)))
-        return self._finished
-
-    def _end(self) -> None:
-        for copy in self._copies:
-            os.close(copy.commands)
-            os.close(copy.answers)
-            with suppress(ProcessLookupError):
-                os.kill(copy.pid, signal.SIGKILL)  # one that has finished has nothing more to do
-            with suppress(ChildProcessError):
-                os.waitpid(copy.pid, 0)
-        self._copies = []
-        self._steps.close()
-
-
-def _give(copy: _Copy, waiting: deque[int]) -> None:
-    """The next task, or the end of them."""
-    with suppress(BrokenPipeError):  # its answers tell that it has ended
-        os.write(copy.commands, _NUMBER.pack(waiting.popleft() if waiting else _NO_MORE))
-
-
-def _answer(end: int) -> tuple[str, int, Any]:
-    (size,) = _SIZE.unpack(_exactly(end, _SIZE.size))
-    answer: tuple[str, int, Any] = pickle.loads(_exactly(end, size))  # noqa: S301 - of a copy of ourselves
-    return answer
-
-
-def _exactly(end: int, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        piece = os.read(end, size - len(data))
-        if not piece:
+    def answer(self) -> Any:
+        """The result, waited for; an error is raised."""
+        data = _take(self.answers)
+        if data is None:
             raise StorageError(
                 "A process that wrote parts was ended from outside; nothing was committed.",
                 cure="See whether memory ran out, and use fewer workers.",
                 code="ProcessEnded",
             )
-        data += piece
-    return data
+        is_done, result = pickle.loads(data)  # noqa: S301 - of a copy of ourselves
+        if not is_done:
+            raise result
+        return result
+
+    def end(self) -> None:
+        """End it at once."""
+        os.close(self.commands)
+        os.close(self.answers)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
 
 
 def _live(
-    commands: int, answer: int, foreign: list[int], work: Callable[[], Callable[[int], Any]], finish: Callable[[], Any]
+    commands: int, answer: int, foreign: list[int], begin: Callable[[], None], do: Callable[[str, Any], Any]
 ) -> NoReturn:
     """All that a copy does: it never returns to what its maker was doing."""
     try:
         gc.freeze()  # what was there before is not looked through, so that its memory stays shared
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # Ctrl-C is for the maker, which tells us
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # Ctrl-C is for the maker, which ends us
         for end in foreign:
             os.close(end)
-        try:
-            do = work()
-            while (number := _NUMBER.unpack(_exactly(commands, _NUMBER.size))[0]) != _NO_MORE:
-                _tell(answer, _DONE, number, do(number))
-            _tell(answer, _FINISHED, 0, finish())
-        except BaseException as error:  # noqa: BLE001 - raised by the maker
-            _tell(answer, _FAILED, 0, error)
+        begin()
+        while (data := _take(commands)) is not None:
+            skill, task = pickle.loads(data)  # noqa: S301 - of our maker
+            try:
+                _put(answer, pickle.dumps((True, do(skill, task))))
+            except BaseException as error:  # noqa: BLE001 - raised by the maker
+                _put(answer, _told(error))
     finally:
         os._exit(0)
 
 
-def _tell(answer: int, kind: str, number: int, result: Any) -> None:
+def _told(error: BaseException) -> bytes:
     try:
-        data = pickle.dumps((kind, number, result))
-    except Exception:  # noqa: BLE001 - an error that cannot be pickled is told in words
-        data = pickle.dumps((_FAILED, number, RuntimeError(f"{type(result).__name__}: {result}")))
+        data = pickle.dumps((False, error))
+        pickle.loads(data)  # noqa: S301 - some can be pickled, and not be made again
+    except Exception:  # noqa: BLE001 - then it is told in words
+        data = pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
+    return data
+
+
+def _put(end: int, data: bytes) -> None:
     view = memoryview(_SIZE.pack(len(data)) + data)
     while view:
-        view = view[os.write(answer, view) :]
+        view = view[os.write(end, view) :]
+
+
+def _take(end: int) -> bytes | None:
+    """What was put at the other end; None when nobody will put any more there."""
+    head = _exactly(end, _SIZE.size)
+    return None if head is None else _exactly(end, _SIZE.unpack(head)[0])
+
+
+def _exactly(end: int, size: int) -> bytes | None:
+    pieces = []
+    while size:
+        piece = os.read(end, size)
+        if not piece:
+            return None
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)

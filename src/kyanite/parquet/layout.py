@@ -33,7 +33,7 @@ FAR_BYTES = 4 * CHEAP_BYTES  # where parts are far from alike
 Make = Callable[[Planner], tuple[Part, ...]]
 
 
-class _Pages(NamedTuple):
+class Pages(NamedTuple):
     """What is known of a row group's pages; `reason` = why it cannot be cut, None when it can."""
 
     steps: Steps
@@ -68,7 +68,7 @@ class Layout:
         self._kept: set[Place] = set()  # dictionaries are repeated after all
         self._exact: set[Place] = set()
         self._hopeful: dict[Place, Steps] = {}
-        self._pages: dict[Place, _Pages] = {}
+        self._pages: dict[Place, Pages] = {}
 
     def plan(self, make: Make) -> tuple[Part, ...]:
         """The plan that `make` gives once every row group under a cut can be cut.
@@ -101,6 +101,19 @@ class Layout:
         self._carried, self._places, self._groups = before
         return carried
 
+    def expected_cuts(self, make: Make) -> list[Place]:
+        """The row groups that cuts probably fall into: as if all rows of each took the same."""
+
+        def guessed(group: int) -> Steps:
+            return linear_steps(self._groups[group].rows, self._groups[group].size)
+
+        cuts = {piece.group for piece in self._cut_pieces(make(self._planner(guessed, guessed)))}
+        return [self._places[group] for group in sorted(cuts)]
+
+    def learn(self, place: Place, pages: Pages) -> None:
+        """What another has read of a row group's pages."""
+        self._pages[place] = pages
+
     def _is_costly(self, carried: Sequence[Part], make: Make) -> bool:
         """Whether repeating dictionaries takes many more parts or bytes than there would be without.
 
@@ -115,7 +128,7 @@ class Layout:
         large = large or self._left_whole(carried, limit)
         if not large:
             return False
-        groups = {group: self._pages_of(self._places[group]).steps.hopeful() for group in set(large)}
+        groups = {group: self.pages_of(self._places[group]).steps.hopeful() for group in set(large)}
         ideal = make(
             self._planner(
                 lambda group: groups.get(group) or self._steps_of(group),
@@ -132,7 +145,7 @@ class Layout:
         if limit == float("inf") or len(planned) <= ceil(self._cost(planned)[1] / (2 * MOST_CARRIED * limit)):
             return []
         begins = [part[0].group for part in planned[1:]]
-        return [group for group in begins if self._pages_of(self._places[group]).steps.dictionaries_from(0) > limit]
+        return [group for group in begins if self.pages_of(self._places[group]).steps.dictionaries_from(0) > limit]
 
     def _is_cheaply_evened(self, planned: Sequence[Part]) -> bool:
         """Whether parts differ by the dictionaries of a few row groups, which are soon encoded without them."""
@@ -142,7 +155,7 @@ class Layout:
         groups = {piece.group for piece in self._cut_pieces(planned)} | {part[0].group for part in planned[1:]}
         if sum(self._groups[group].size for group in groups) > 2 * CHEAP_BYTES:
             return False
-        steps = (self._pages_of(self._places[group]).steps for group in groups)
+        steps = (self.pages_of(self._places[group]).steps for group in groups)
         return any(one.dictionaries_from(0) > limit * SMALL_SHARE for one in steps)
 
     def _unevenness(self, planned: Sequence[Part]) -> float:
@@ -212,12 +225,12 @@ class Layout:
 
     def _is_exact(self, place: Place) -> bool:
         """Whether the row group is planned with the dictionaries its slices repeat, not as if encoded anew."""
-        small = self._pages_of(place).steps.dictionaries_from(0) <= self._carried
+        small = self.pages_of(place).steps.dictionaries_from(0) <= self._carried
         return small or place.fresh is not None or place in self._exact
 
     def _steps_of(self, group: int) -> Steps:
         place = self._places[group]
-        steps = self._pages_of(place).steps
+        steps = self.pages_of(place).steps
         if self._is_exact(place):
             return steps
         if place not in self._hopeful:
@@ -232,7 +245,7 @@ class Layout:
 
     def _must_replace(self, piece: Piece) -> bool:
         place = self._places[piece.group]
-        pages = self._pages_of(place)
+        pages = self.pages_of(place)
         if pages.reason is not None:
             return True
         if place.fresh is not None or place in self._kept:
@@ -241,17 +254,18 @@ class Layout:
 
     def _repeats(self, piece: Piece, most: float) -> bool:
         """Whether the slice repeats dictionaries of more than `most` bytes that an earlier one has too."""
-        return piece.first > 0 and self._pages_of(self._places[piece.group]).steps.dictionaries_from(piece.first) > most
+        return piece.first > 0 and self.pages_of(self._places[piece.group]).steps.dictionaries_from(piece.first) > most
 
-    def _pages_of(self, place: Place) -> _Pages:
+    def pages_of(self, place: Place) -> Pages:
+        """What its page headers say, read at the first time; `DataError` for headers that are none."""
         if place not in self._pages:
             try:
-                self._pages[place] = _Pages(self._read_steps(place))
+                self._pages[place] = Pages(self._read_steps(place))
             except NotCuttable as error:
                 group = self._inputs.where(place)[2]
                 size = group.size + group.index_size + self._shares[place.source]
                 size += self._inputs.unforeseen_filters(place)
-                self._pages[place] = _Pages(linear_steps(group.rows, size), error.message)
+                self._pages[place] = Pages(linear_steps(group.rows, size), error.message)
         return self._pages[place]
 
     def _read_steps(self, place: Place) -> Steps:
@@ -268,7 +282,7 @@ class Layout:
     def _replace(self, group: int) -> None:
         """The row group encoded anew as one or more; itself when that is impossible and it can be cut anyhow."""
         place = self._places[group]
-        pages = self._pages_of(place)
+        pages = self.pages_of(place)
         if place.fresh is not None:
             name = self._inputs.footer(place.source).name
             raise UnsupportedError(f"Row group {place.index} cannot be cut: {pages.reason}", where=name)

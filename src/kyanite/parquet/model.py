@@ -130,8 +130,8 @@ class SplitResult(NamedTuple):
         return tuple(part for part in self.parts if part.oversize)
 
 
-class Copies(NamedTuple):
-    """Copies of this process that write parts: `finish()` runs at the end of each, `taken` gets what it gave."""
+class ByCopies(NamedTuple):
+    """Parts are written by copies of this process: `finish()` runs at the end of each, `taken` gets what it gave."""
 
     number: int
     finish: Callable[[], Any]

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 from kyanite.errors import DataError
 from kyanite.parquet.chunk_shapes import (
-    BLOOM_FILTER,
-    COLUMN_INDEX,
-    DATA,
-    DICTIONARY,
-    FILE_OFFSET,
-    INDEX_PAGE,
+    INDEXES,
     LENGTHS,
-    OFFSET_INDEX,
-    SIZE,
-    VALUES,
     NoShape,
     Path,
     Shape,
@@ -38,21 +30,20 @@ EXACT_FROM = 256
 SHAPES_PER_COLUMN = 8
 KEPT = 4
 ORDINAL = 7  # the field of a row group
-INDEXES = (OFFSET_INDEX, COLUMN_INDEX, BLOOM_FILTER)
 
 
 class Found(NamedTuple):
     """A row group's place in the footer: bytes `begin` .. `end` of it.
 
-    `chunks` are the (start, size) of the column chunks, `spans` where each one's offsets lie that move with the data,
-    `group` the numbers of the row group itself, (field, where). `last_field` is its last one but for the ordinal, which
-    is the last of all if it `has_ordinal`.
+    `chunks` are the (start, size) of the column chunks, `moving` each one's offsets that move with the data, as (value,
+    where), `group` the numbers of the row group itself, (field, where). `last_field` is its last one but for the
+    ordinal, which is the last of all if it `has_ordinal`.
     """
 
     begin: int
     end: int
     chunks: list[tuple[int, int]]
-    spans: list[list[Span]]
+    moving: list[list[tuple[int, Span]]]
     group: list[tuple[int, Span]]
     last_field: int
     has_ordinal: bool
@@ -158,28 +149,35 @@ class Scanner:
 
     def find(self, begin: int) -> Found | None:
         """The place of the row group that begins there; None when it has indexes or filters or has to be decoded."""
+        data = self._data
         chunks: list[tuple[int, int]] = []
-        spans: list[list[Span]] = []
+        moving: list[list[tuple[int, Span]]] = []
         position = self._columns_at(begin)
         if position is None:
             return None
-        for column in range(len(self._leaves)):
-            matched = self._match(column, position)
-            if matched is None:
+        for shapes in self._shapes:
+            for shape in shapes:
+                matched = shape.match(data, position)
+                if matched is not None:
+                    break
+            else:
                 return None
-            places, position = matched
-            if not places.keys().isdisjoint(INDEXES):
+            if shape.is_indexed:
                 return None
-            chunks.append(self._start_and_size(places))
-            moving = [places[path] for path in (FILE_OFFSET, DATA, INDEX_PAGE, DICTIONARY) if path in places]
-            spans.append(sorted(moving))
+            spans, position = matched
+            offsets = {number: number_at(data, spans[number]) for number in shape.moving}
+            start = offsets[shape.data]
+            if 0 < offsets.get(shape.dictionary, 0) < start:
+                start = offsets[shape.dictionary]
+            chunks.append((start, number_at(data, spans[shape.size])))
+            moving.append([(value, spans[number]) for number, value in offsets.items()])
         fields, end, tail = decode_rest(self._data, position, 1)
         last = max((number for number in fields if number != ORDINAL), default=1)
         if last > ORDINAL:
             return None
         if ORDINAL in fields and self._data[tail[-1][1][0] - 1] != (ORDINAL - last) << 4 | I16:
             return None  # its head is longer than a byte, or it is not the last field
-        return Found(begin, end, chunks, spans, tail, last, ORDINAL in fields)
+        return Found(begin, end, chunks, moving, tail, last, ORDINAL in fields)
 
     def _columns_at(self, begin: int) -> int | None:
         """Where the first column chunk of the row group begins; None when it does not begin with all of them."""
@@ -192,49 +190,45 @@ class Scanner:
             length, position = read_varint(data, position)
         return position if head & 15 == STRUCT and length == len(self._leaves) else None
 
-    def _match(self, column: int, position: int) -> tuple[dict[Path, Span], int] | None:
+    def _match(self, column: int, position: int) -> tuple[Shape, list[Span], int] | None:
         for shape in self._shapes[column]:
             found = shape.match(self._data, position)
             if found is not None:
-                return dict(zip(shape.paths, found[0], strict=True)), found[1]
+                return shape, *found
         return None
-
-    def _start_and_size(self, places: dict[Path, Span]) -> tuple[int, int]:
-        data = self._data
-        start = number_at(data, places[DATA])
-        if DICTIONARY in places:
-            dictionary = number_at(data, places[DICTIONARY])
-            if 0 < dictionary < start:
-                start = dictionary
-        return start, number_at(data, places[SIZE])
 
     def _summary(self, begin: int) -> tuple[int, int, int, int] | None:
         """(end, rows, bytes, bytes of indexes); None when it has to be decoded: to learn or to refuse."""
-        data = self._data
+        data, data_end = self._data, self._data_end
         position = self._columns_at(begin)
         if position is None:
             return None
         size = index_size = 0
-        values: list[int] = []
+        values = set()
         for column, leaf in enumerate(self._leaves):
             matched = self._match(column, position)
             if matched is None:
                 return None
-            places, position = matched
-            start, length = self._start_and_size(places)
-            if length < 0 or start < 4 or start + length > self._data_end:
+            shape, spans, position = matched
+            start, length = number_at(data, spans[shape.data]), number_at(data, spans[shape.size])
+            if shape.dictionary >= 0:
+                dictionary = number_at(data, spans[shape.dictionary])
+                if 0 < dictionary < start:
+                    start = dictionary
+            if length < 0 or start < 4 or start + length > data_end:
                 return None
             size += length
             if not leaf.max_repetition:
-                values.append(number_at(data, places[VALUES]))
-            if not places.keys().isdisjoint(INDEXES):
-                found = self._index_size(places)
+                begins, ends = spans[shape.values]
+                values.add(data[begins:ends])
+            if shape.is_indexed:
+                found = self._index_size(dict(zip(shape.paths, spans, strict=True)))
                 if found is None:
                     return None
                 index_size += found
         struct, end, _ = decode_rest(data, position, 1)
         rows = number_of(struct, 3)
-        if rows <= 0 or any(count != rows for count in values):
+        if rows <= 0 or any(number_at(count, (0, len(count))) != rows for count in values):
             return None
         return end, rows, size, index_size
 
@@ -262,10 +256,8 @@ class Scanner:
                     shape = learn(self._data, position, leaf.type, exact)
                 except NoShape:
                     return
-                if not {VALUES, SIZE, DATA} <= set(shape.paths):
-                    return
                 self._shapes[column].append(shape)
                 matched = self._match(column, position)
                 if matched is None:
                     return
-            position = matched[1]
+            position = matched[2]

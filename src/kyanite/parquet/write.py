@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import IO, BinaryIO, NamedTuple
 
 from kyanite.errors import DataError
-from kyanite.parquet.chunk_shapes import number_at
 from kyanite.parquet.footer import (
     MAGIC,
     Footer,
@@ -321,9 +320,8 @@ def _moved_description(data: bytes, found: Found, shifts: Sequence[int], start: 
     """The row group's description with its offsets moved, without ordinal: other bytes stay as they are."""
     out = bytearray()
     position = found.begin
-    for spans, shift in zip(found.spans, shifts, strict=True):
-        for begin, end in spans:
-            value = number_at(data, (begin, end))
+    for moving, shift in zip(found.moving, shifts, strict=True):
+        for value, (begin, end) in moving:
             if value > 0:  # 0 says that there is none
                 out += data[position:begin]
                 write_varint(out, (value + shift) << 1)
