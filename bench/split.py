@@ -30,9 +30,9 @@ from split_peers import PEERS
 
 HERE = Path(__file__).resolve().parent
 OURS = "kyanite"
-UNSYNCED = "kyanite --no-sync"  # as cp and the peers
-SYNCED = "cp, then sync"  # to the disk, as ours
-BARE = "bare copies"  # into files of that size, on the disk and summed up, as ours
+DURABLE = "kyanite --sync"  # waits for the disk, which cp and the peers do not
+SYNCED = "cp, then sync"  # so does that
+BARE = "bare copies"  # into files of that size, on the disk and summed up, as with --sync
 COPIES = ("cp", SYNCED, BARE)
 MIB = 1 << 20
 HEADS = (
@@ -77,9 +77,9 @@ def command(name: str, given: Input, out: Path) -> list[str | Path]:
         return ["sh", "-c", 'cp "$1" "$2" && sync "$2"/*', "sh", given.path, out]
     if name == BARE:
         return [sys.executable, HERE / "split_floor.py", given.path, out, str(given.most)]
-    if name in (OURS, UNSYNCED):
+    if name in (OURS, DURABLE):
         split = [sys.executable, "-m", "kyanite", "split", given.path, out, "--max-size", str(given.most)]
-        return [*split, "--no-sync"] if name == UNSYNCED else split
+        return [*split, "--sync"] if name == DURABLE else split
     python = environment.python_of("bench")
     return [python or "", "-P", HERE / "split_peers.py", name, given.path, out, str(given.most)]
 
@@ -87,7 +87,7 @@ def command(name: str, given: Input, out: Path) -> list[str | Path]:
 def compare(given: Input, names: Sequence[str], repeat: int, folder: Path) -> list[Peer]:
     """All peers on one input, `repeat` rounds; the first round's results are compared value by value."""
     ready = environment.python_of("bench") is not None
-    peers = [Peer(name, absent="" if ready or name in {*COPIES, OURS, UNSYNCED} else "not installed") for name in names]
+    peers = [Peer(name, absent="" if ready or name in {*COPIES, OURS, DURABLE} else "not installed") for name in names]
     out = folder / "parts"
     given.path.read_bytes()  # the page cache has it
     for number in range(repeat):
@@ -152,18 +152,17 @@ def judgement(verdict: Verdict | None) -> list[str]:
 def goals(given: Input, peers: Sequence[Peer]) -> list[str]:
     """Each goal with what was measured; none when our own result is wrong."""
     named = {peer.name: peer for peer in peers if not peer.absent}
-    ours, unsynced, cp = named.get(OURS), named.get(UNSYNCED), named.get("cp")
-    if ours is None or unsynced is None or not (ours.right and unsynced.right):
+    ours, durable, cp = named.get(OURS), named.get(DURABLE), named.get("cp")
+    if ours is None or durable is None or not (ours.right and durable.right):
         return ["kyanite's own result is not right: no goal is met"]
-    others = [peer for peer in named.values() if peer.right and peer not in (ours, unsynced)]
+    others = [peer for peer in named.values() if peer.right and peer not in (ours, durable)]
     large = given.path.stat().st_size >= 700_000_000
     lines = [goal("peak memory, MB", max(run.peak_mb for run in ours.runs), 150, most=True)]
     if cp and large:
-        synced = named.get(SYNCED)
-        lines.append(goal("times cp, with ours on the disk", ours.wall / cp.wall, 2.5, most=True))
-        lines.append(goal("times cp, with neither waiting for the disk", unsynced.wall / cp.wall, 2.5, most=True))
-        if synced:
-            lines.append(f"times cp, with both on the disk: {ours.wall / synced.wall:.1f}, no goal")
+        lines.append(goal("times cp", ours.wall / cp.wall, 2.5, most=True))
+        if synced := named.get(SYNCED):
+            rates = f"{durable.wall / cp.wall:.1f} times cp, {durable.wall / synced.wall:.1f} times {SYNCED}"
+            lines.append(f"{DURABLE}: {rates}, no goal")
     if others:
         best = min(others, key=lambda peer: peer.wall)
         wanted = 8.0 if large else 3.0
@@ -232,7 +231,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     chosen = [name for name in options.peers.split(",") if name]
-    names = [*COPIES, OURS, UNSYNCED, *chosen]
+    names = [*COPIES, OURS, DURABLE, *chosen]
     if unknown := [name for name in chosen if name not in PEERS]:
         parser.error(f"there is no peer {unknown[0]!r}; there are {', '.join(PEERS)}")
     if chosen:

@@ -303,7 +303,7 @@ def test_several_workers_are_processes_where_all_is_on_this_machine(tmp_path, mo
 
 
 @pytest.mark.parametrize("into", ["new", "shared"])
-def test_the_disk_is_waited_for_unless_told_otherwise(tmp_path, monkeypatch, into):
+def test_the_disk_is_waited_for_when_told(tmp_path, monkeypatch, into):
     synced = set()
     real = os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: synced.add(os.fstat(fd).st_ino) or real(fd))
@@ -312,10 +312,10 @@ def test_the_disk_is_waited_for_unless_told_otherwise(tmp_path, monkeypatch, int
         for name in ("safe", "fast"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "notes.txt").write_text("mine")
-    safe = split(source, tmp_path / "safe", max_size=9_000)
+    safe = split(source, tmp_path / "safe", max_size=9_000, sync=True)
     assert {Path(part.path).stat().st_ino for part in safe.parts} <= synced
     synced.clear()
-    fast = split(source, tmp_path / "fast", max_size=9_000, sync=False)
+    fast = split(source, tmp_path / "fast", max_size=9_000)
     assert not synced & {Path(part.path).stat().st_ino for part in fast.parts}
     assert into == "shared" or not synced
     assert [part.checksum for part in fast.parts] == [part.checksum for part in safe.parts]
@@ -326,7 +326,7 @@ def test_the_disk_is_waited_for_unless_told_otherwise(tmp_path, monkeypatch, int
 @pytest.mark.parametrize("shared", [False, True])
 def test_an_older_set_is_only_given_up_for_one_on_the_disk(tmp_path, monkeypatch, shared):
     source = write(tmp_path / "in.parquet", range(5000))
-    split(source, tmp_path / "out", max_size=9_000, sync=False)
+    split(source, tmp_path / "out", max_size=9_000)
     if shared:
         (tmp_path / "out" / "notes.txt").write_text("mine")
     synced = set()

@@ -81,13 +81,18 @@ def _size(text: str | None) -> int | None:
 )
 @click.option("--overwrite", is_flag=True, help="Replace the parts that an earlier split left in OUTPUT.")
 @click.option("--if-changed", is_flag=True, help="With --overwrite: only when inputs or options are not the same.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Parts written at the same time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Parts written at the same time.  [default: one per processor, up to 4]",
+)
 @click.option(
     "--sync/--no-sync",
-    default=True,
+    default=False,
     show_default=True,
-    help="Wait until the parts are on the disk, so that they survive a power cut too; without, only where they replace "
-    "an older set.",
+    help="Wait until the parts are on the disk, so that they survive a power cut too; always where they replace an "
+    "older set.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the sizes as a .png or .svg.")
 @json_option

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kyanite.movement.split_model import SplitProgress
 
 LINE_SECONDS = 2.0
+BAR_SECONDS = 0.1
 
 Show = Callable[["SplitProgress"], None]
 
@@ -76,10 +77,16 @@ def _bar(session: Session) -> Iterator[Show]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[parts]} parts"),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    # without a thread of its own, so that the process can be copied
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
         task = bar.add_task("split", total=None, parts=0)
+        last = time.monotonic()
 
         def show(now: SplitProgress) -> None:
+            nonlocal last
             bar.update(task, total=max(now.total_bytes, now.bytes), completed=now.bytes, parts=count(now.parts))
+            if time.monotonic() - last >= BAR_SECONDS:
+                last = time.monotonic()
+                bar.refresh()
 
         yield show

@@ -50,7 +50,7 @@ def split(
     overwrite: bool = False,
     if_changed: bool = False,
     workers: int | None = None,
-    sync: bool = True,
+    sync: bool = False,
     dry_run: bool = False,
     home: Address | None = None,
     credential: str | None = None,
@@ -68,8 +68,12 @@ def split(
     parts. A folder that holds a set already raises ConflictError, unless the set is that of the same inputs and options
     (then nothing is done, `up_to_date`); `overwrite` replaces that set, with `if_changed` only when it would differ.
     `dry_run` writes nothing and tells the parts as planned. `verify` is `fast`, `deep` (every value) or `none`.
-    `sync=False` does not wait until the disk has parts that replace no others: a kill is survived as ever, but a power
-    cut just afterwards may cut them, and errors that the disk has only then are not noticed.
+    A kill at any moment leaves the old set or the new one. `sync` waits until the disk has the parts, as is always done
+    for those that replace others: without it a power cut just afterwards may cut them, and errors that the disk has
+    only then are not noticed.
+
+    `workers` parts are written at the same time, by default one for each processor (up to 4) where inputs and output
+    are on this machine and 32 MB or more: by copies of this process on Linux while it has one thread, else by itself.
     """
     began = time.monotonic()
     chosen = options(

@@ -39,7 +39,7 @@ class Options:
     checksum: str = "fast"
     verify: str = "fast"
     workers: int | None = None
-    sync: bool = True
+    sync: bool = False
 
     def __post_init__(self) -> None:
         given = [value for value in (self.max_bytes, self.parts, self.rows) if value is not None]
