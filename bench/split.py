@@ -4,9 +4,9 @@
                           [--cache DIR] [--plot FILE.png] [--json]
 
 Every run is a whole process, start-up and imports included; rounds go through all peers in turn. Inputs are in the page
-cache. Outputs are not synced, but for `cp, then sync`, `bare copies` and kyanite, whose row with --no-sync shows what
-that costs. What a peer wrote is compared with the input, value by value, before its time is shown: a wrong result is
-called wrong. Peers live in bench/.venv (made by this program); one that is missing is said to be.
+cache. Outputs are not synced, but for `cp, then sync`, `bare copies` and `kyanite --sync`, which show what that costs.
+What a peer wrote is compared with the input, value by value, before its time is shown: a wrong result is called wrong.
+Peers live in bench/.venv (made by this program); one that is missing is said to be.
 """
 
 from __future__ import annotations

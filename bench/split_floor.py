@@ -2,7 +2,8 @@
 
     python bench/split_floor.py FILE FOLDER BYTES
 
-What any Python program pays that copies in the system, syncs and takes CRC-32 in threads, as `kyanite split` does.
+What any Python program pays that copies in the system, syncs and takes CRC-32 in threads, as one process of
+`kyanite split --sync` does.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -22,6 +21,7 @@ _LARGE_BYTES = 8 * 1024 * 1024  # of one piece
 
 if TYPE_CHECKING:
     import hashlib
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from kyanite.connections.azure_blocks import BlockWriter
 
@@ -82,10 +82,24 @@ class Finisher:
     """
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(2)
-        self.copying = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
         self._lock = threading.Lock()  # parts may be written in several threads
+        self._made: list[ThreadPoolExecutor] = []
+
+    @functools.cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return self._threads(2)
+
+    @functools.cached_property
+    def copying(self) -> ThreadPoolExecutor:
+        """A thread for what others need not wait for."""
+        return self._threads(1)
+
+    def _threads(self, count: int) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._made.append(ThreadPoolExecutor(count))
+        return self._made[-1]
 
     def submit(self, work: Callable[[], None]) -> None:
         """Do the work soon; waits while many parts are pending, so that few files are open."""
@@ -108,8 +122,8 @@ class Finisher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True)
-        self.copying.shutdown(wait=True)
+        for threads in self._made:
+            threads.shutdown(wait=True)
 
 
 class PartWriter:

@@ -28,6 +28,9 @@ _BOUND = rb"(?:\x04.{4}|\x08.{8})"
 # Statistics of numbers as pyarrow writes them: nulls, greatest, least, whether these are exact
 _STATISTICS = rb"\x1c(?:\x36|\x18%b\x18%b\x16)(%b)\x28(%b)\x18(%b)(?:([\x11\x12])([\x11\x12]))?\x00"
 _STATISTICS %= _BOUND, _BOUND, _VARINT, _BOUND, _BOUND
+# Those of texts: nulls, length of the greatest
+_TEXTS = re.compile(rb"\x1c\x36(" + _VARINT + rb")\x28([\x00-\x7f])", re.DOTALL)
+_TEXT_ENDS = {high + low + b"\0\0\0": (low, high) for high in (b"\x11", b"\x12") for low in (b"\x11", b"\x12")}
 _STATISTICS_GROUPS = 6  # those and what is behind the struct
 _STATISTICS_FIELD = 0x1C
 _FLAGS = {None: None, b"\x11": True, b"\x12": False}
@@ -123,12 +126,33 @@ def _codes(kind: int) -> frozenset[int]:
 
 def _end_of_header(data: bytes, position: int) -> int | None:
     """Where a header ends whose statistics, of any shape, begin at `position`; None when that is not what is there."""
+    texts = _texts_at(data, position)
+    if texts is not None:
+        return texts[-1]
     try:
         if data[position] == _STATISTICS_FIELD:
             position = skip(data, position + 1, STRUCT)
         return None if data[position] or data[position + 1] else position + 2
     except (IndexError, DataError):
         return None
+
+
+def _texts_at(data: bytes, position: int) -> tuple[bytes, bytes, bytes, bytes, bytes, int] | None:
+    """Statistics of short texts as pyarrow writes them: nulls, greatest, least, flags of both, and the header's end."""
+    found = _TEXTS.match(data, position)
+    if found is None:
+        return None
+    nulls, length = found.groups()
+    begin = found.end()
+    middle = begin + length[0]
+    head = data[middle : middle + 2]
+    if len(head) < 2 or head[0] != 0x18 or head[1] > 127:
+        return None
+    end = middle + 2 + head[1]
+    flags = _TEXT_ENDS.get(data[end : end + 5])
+    if flags is None:
+        return None
+    return nulls, data[begin:middle], data[middle + 2 : end], *flags, end + 5
 
 
 def summary_of_page(page: Page, leaf: Leaf) -> Summary:
@@ -144,6 +168,11 @@ def summary_of_page(page: Page, leaf: Leaf) -> Summary:
         if end is not None:
             return summary_of(leaf, page.values, told)
         with suppress(IndexError, Truncated):
+            texts = _texts_at(page.header, found.end()) if page.kind == DATA_PAGE or found.group(10) else None
+            if texts is not None and texts[-1] == len(page.header):
+                count = _signed(texts[0])
+                flags = _FLAGS[texts[3]], _FLAGS[texts[4]]
+                return summary_of(leaf, page.values, told if count == -1 else count, texts[2], texts[1], *flags)
             if page.header[found.end()] == _STATISTICS_FIELD and (page.kind == DATA_PAGE or found.group(10)):
                 return _summary(page.header, found.end() + 1, leaf, page.values, told)
     return page_summary(data_header(decode(page.header)[0]), leaf, 1 if page.kind == DATA_PAGE else 2)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from kyanite.errors import StorageError
 from kyanite.storage.failures import storage_error
 from kyanite.storage.later_copies import NO_COPY, LaterCopies
 from kyanite.storage.ranges import range_file
 from kyanite.storage.uncommitted import UncommittedFile
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 BUFFER_BYTES = 1024 * 1024
 MAPPED_BYTES = 8 * 1024 * 1024

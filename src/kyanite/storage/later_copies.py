@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Executor, Future
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 WAITING_BYTES = 128 * 1024 * 1024  # promised and not copied yet; more is waited for
 _BUFFER_BYTES = 1024 * 1024
@@ -54,6 +56,8 @@ class LaterCopies:
 
     def cancel(self) -> None:
         """Until nothing is copied any more; what has not begun does not begin."""
+        from concurrent.futures import CancelledError
+
         copies, self._copies = self._copies, []
         for copy in copies:
             copy.done.cancel()
