@@ -116,9 +116,12 @@ class Copies:
 
     def end(self) -> None:
         """End them all; what they have told is done."""
-        for copy in self._copies:
-            copy.end()
-        self._copies = []
+        copies, self._copies = self._copies, []
+        for copy in copies:
+            copy.kill()
+        for copy in copies:
+            with suppress(ChildProcessError):
+                os.waitpid(copy.pid, 0)
         self._steps.close()
 
     def _ready(self, busy: Mapping[int, int]) -> list[int]:
@@ -198,14 +201,12 @@ class _Copy:
             raise result
         return result
 
-    def end(self) -> None:
-        """End it at once."""
+    def kill(self) -> None:
+        """End it at once; the maker then waits for it."""
         os.close(self.commands)
         os.close(self.answers)
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
 
 
 def _live(
