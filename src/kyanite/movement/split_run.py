@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
+from math import ceil
 from typing import NamedTuple
 
 from kyanite.errors import InvariantError
@@ -89,12 +90,17 @@ _Written = tuple[SplitResult, dict[str, str | None]]  # checksums by the names o
 
 
 def _copies(files: Sequence[InputFile], options: Options, files_out: PartSet) -> int:
-    """How many copies of this process write the parts; 1: it does so itself."""
-    if options.workers == 1 or sum(file.entry.size for file in files) < LARGE_BYTES or files_out.staged() is None:
+    """How many copies of this process write the parts, about as many as there are at most; 1: it does so itself."""
+    total = sum(file.entry.size for file in files)
+    if options.workers == 1 or total < LARGE_BYTES or files_out.staged() is None:
         return 1
     from kyanite.parquet.copies import may_fork, spare_copies
 
-    return (options.workers or spare_copies()) if may_fork() else 1
+    if not may_fork():
+        return 1
+    wanted = options.workers or spare_copies()
+    parts = options.parts or (ceil(total / options.max_bytes) if options.max_bytes else wanted)
+    return min(wanted, parts)
 
 
 def _here(

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 from kyanite.errors import StorageError
@@ -42,8 +41,17 @@ def spare_copies() -> int:
     return min(len(os.sched_getaffinity(0)), MOST_COPIES)
 
 
+def ended() -> StorageError:
+    """What is to be said of a process that is gone without an answer."""
+    return StorageError(
+        "A process that wrote parts was ended from outside; nothing was committed.",
+        cure="See whether memory ran out, and use fewer workers.",
+        code="ProcessEnded",
+    )
+
+
 class Copies:
-    """`count` copies, made now; a context that ends them, at once and whatever they are doing.
+    """`count` copies, made now; `end` ends them, at once and whatever they are doing.
 
     `skills` are what a copy can be asked to do, by name: `skill(task, step)`, where `step(number)` adds to `steps` and
     is to be called often. Tasks and results go by pickle; `begin()` is called in each copy first. An error in a copy is
@@ -59,14 +67,6 @@ class Copies:
         except BaseException:
             self.end()
             raise
-
-    def __enter__(self) -> Copies:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
 
     @property
     def steps(self) -> int:
@@ -191,11 +191,7 @@ class _Copy:
         """The result, waited for; an error is raised."""
         data = _take(self.answers)
         if data is None:
-            raise StorageError(
-                "A process that wrote parts was ended from outside; nothing was committed.",
-                cure="See whether memory ran out, and use fewer workers.",
-                code="ProcessEnded",
-            )
+            raise ended()
         is_done, result = pickle.loads(data)  # noqa: S301 - of a copy of ourselves
         if not is_done:
             raise result

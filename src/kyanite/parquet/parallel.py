@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
-from kyanite.errors import StorageError
+from kyanite.parquet.copies import ended
 from kyanite.parquet.footer import Footer
 from kyanite.parquet.inputs import Inputs
 from kyanite.parquet.model import Cancelled, Part, Source, Writer, check_cancelled
@@ -77,7 +77,7 @@ def write_parts(
             pool.shutdown(wait=True, cancel_futures=True)
             hands.abort()
             if isinstance(problem, BrokenProcessPool):
-                raise _ended() from problem
+                raise ended() from problem
             raise
         pool.shutdown(wait=True)
         return [hands.open[part.name] for part in planned if part.name in hands.open]
@@ -94,14 +94,6 @@ def _without_script() -> Iterator[None]:
         yield
     finally:
         members.update(kept)
-
-
-def _ended() -> StorageError:
-    return StorageError(
-        "A process that wrote parts was ended from outside; nothing was committed.",
-        cure="See whether memory ran out, and use fewer workers.",
-        code="ProcessEnded",
-    )
 
 
 def _results(futures: Sequence[Future[Part]], cancelled: Cancelled) -> Iterator[Part]:

@@ -193,7 +193,6 @@ class _ChunkSlice:
             if sum(page.total for page in pages) != end - begin:  # there is something between them
                 ends = (page.start + page.total for page in pages)
                 pages = pages[: next(n for n, stop in enumerate(ends, 1) if stop != pages[n].start)]
-                end = pages[-1].start + pages[-1].total
             self._copy_run(pages, self._known(table, low, low + len(pages)) if self._is_indexed else None)
             low += len(pages)
 

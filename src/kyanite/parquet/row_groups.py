@@ -155,16 +155,13 @@ class Scanner:
         position = self._columns_at(begin)
         if position is None:
             return None
-        for shapes in self._shapes:
-            for shape in shapes:
-                matched = shape.match(data, position)
-                if matched is not None:
-                    break
-            else:
+        for column in range(len(self._leaves)):
+            matched = self._match(column, position)
+            if matched is None:
                 return None
+            shape, spans, position = matched
             if shape.is_indexed:
                 return None
-            spans, position = matched
             offsets = {number: number_at(data, spans[number]) for number in shape.moving}
             start = offsets[shape.data]
             if 0 < offsets.get(shape.dictionary, 0) < start:
