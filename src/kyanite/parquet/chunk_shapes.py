@@ -7,7 +7,6 @@ end where they say, so a pattern that matches field by field is a correct readin
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kyanite.parquet.thrift import (
@@ -25,9 +24,10 @@ from kyanite.parquet.thrift import (
     Struct,
     read_value,
     read_varint,
+    signed,
 )
 
-VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
+VARINT = rb"[\x80-\xff]{0,9}+[\x00-\x7f]"
 BYTE_ARRAY = 6
 STATISTICS = (3, 12)
 FILE_OFFSET, OFFSET_INDEX, COLUMN_INDEX, BLOOM_FILTER = (2,), (4,), (6,), (3, 14)
@@ -105,22 +105,15 @@ class Shape(NamedTuple):
 
 def number_at(data: bytes, span: Span) -> int:
     """The signed number whose varint lies there."""
-    position, end = span
-    value = data[position] & 127
-    shift = 7
-    for byte in data[position + 1 : end]:
-        value |= (byte & 127) << shift
-        shift += 7
-    return (value >> 1) ^ -(value & 1)
+    return signed(data[span[0] : span[1]])
 
 
-def learn(data: bytes, position: int, type_of_values: int, exact: bool) -> Shape:
+def learn(data: bytes, position: int, type_of_values: int) -> Shape:
     """The shape of the well-formed ColumnChunk at `position`; `NoShape` when it is too odd.
 
-    An `exact` one has the column's name in its pattern: it takes two thirds of the time to match, but many columns of
-    the others share one pattern, which takes longer to make than a hundred chunks to match.
+    Names are any: many columns share one pattern, which takes longer to make than a hundred chunks to match.
     """
-    learner = _Learner(data, type_of_values == BYTE_ARRAY, exact)
+    learner = Learner(data, has_texts=type_of_values == BYTE_ARRAY)
     learner.struct(position, ())
     patterns = [re.compile(b"".join(parts), re.DOTALL) for parts in learner.patterns]
     paths = learner.paths
@@ -133,15 +126,14 @@ def learn(data: bytes, position: int, type_of_values: int, exact: bool) -> Shape
     return Shape(tuple(patterns), tuple(paths), *numbers, dictionary, moving, is_indexed)
 
 
-@dataclass
-class _Learner:
-    """Reads one chunk and writes down the pattern of it."""
+class Learner:
+    """Reads one chunk and writes down the pattern of it; where it `has_texts`, its bounds are of any length."""
 
-    data: bytes
-    texts: bool
-    exact: bool
-    patterns: list[list[bytes]] = field(default_factory=lambda: [[]])
-    paths: list[Path] = field(default_factory=list)
+    def __init__(self, data: bytes, *, has_texts: bool) -> None:
+        self.data = data
+        self.has_texts = has_texts
+        self.patterns: list[list[bytes]] = [[]]
+        self.paths: list[Path] = []
 
     def struct(self, position: int, path: Path) -> int:
         """The pattern of the struct's fields; the position behind it."""
@@ -168,19 +160,15 @@ class _Learner:
         data = self.data
         if I16 <= kind <= I64:
             _, end = read_varint(data, position)
-            if path in CAPTURED:
-                self.paths.append(path)
-            self.add(b"(" + VARINT + b")" if path in CAPTURED else VARINT)
+            self.add(self.number(path, data[position:end]))
             return end
         if kind == BINARY:
             length, start = read_varint(data, position)
-            is_statistics = path[:2] == STATISTICS
-            if not is_statistics and self.exact:
-                self.add(re.escape(data[position : start + length]))
-            elif not is_statistics or self.texts:
+            fixed = self.text(path, data[position:start], data[start : start + length])
+            if fixed is None:
                 self.patterns.append([])
             else:
-                self.add(re.escape(data[position:start]) + b".{%d}" % length)
+                self.add(fixed)
             return start + length
         if kind in (LIST, SET):
             return self.items(position, path)
@@ -192,6 +180,18 @@ class _Learner:
         self.add(b".{%d}" % size)
         return position + size
 
+    def number(self, path: Path, data: bytes) -> bytes:
+        """The pattern of a number that is `data` here."""
+        if path not in CAPTURED:
+            return VARINT
+        self.paths.append(path)
+        return b"(" + VARINT + b")"
+
+    def text(self, path: Path, length: bytes, data: bytes) -> bytes | None:
+        """The pattern of a text and its length; None where it may have any length."""
+        is_bound = path[:2] == STATISTICS
+        return re.escape(length) + b".{%d}" % len(data) if is_bound and not self.has_texts else None
+
     def items(self, position: int, path: Path) -> int:
         """The pattern of a list; the position behind it."""
         begin = position
@@ -201,6 +201,10 @@ class _Learner:
         if length == 15:
             length, position = read_varint(self.data, position)
         self.add(re.escape(self.data[begin:position]))
-        for _ in range(length):
-            position = self.value(position, kind, (*path, 0))
+        for number in range(length):
+            position = self.item(position, kind, path, number)
         return position
+
+    def item(self, position: int, kind: int, path: Path, number: int) -> int:
+        """The pattern of item `number` of a list; the position behind it."""
+        return self.value(position, kind, (*path, 0))

@@ -18,7 +18,7 @@ from kyanite.errors import DataError
 from kyanite.parquet.page_cut import CUT_ENCODINGS, DATA_PAGE, DATA_PAGE_V2, data_header
 from kyanite.parquet.schema import Leaf
 from kyanite.parquet.statistics import Summary, fold, page_summary, summary_of
-from kyanite.parquet.thrift import STRUCT, Truncated, decode, read_varint, skip
+from kyanite.parquet.thrift import STRUCT, Truncated, decode, read_varint, signed, skip
 
 NARROW_BYTES, WIDE_BYTES = 512, 16 * 1024  # of a read: for one header, for many
 NEAR_BYTES = 2 * 1024  # pages that are not larger are looked at several at a time
@@ -103,13 +103,13 @@ def quick_pages(
             uncompressed, length, count, row_count, encoding, flag, tail = found.group(1, 2, 4, 6, 7, 10, 16)
             kind = DATA_PAGE_V2
         position = found.end() if tail else _end_of_header(window, found.end()) if flag else None
-        code, number, body = _frequent(encoding), _frequent(count), _signed(length)
+        code, number, body = _frequent(encoding), _frequent(count), signed(length)
         rows = _frequent(row_count) if row_count else -1
         if position is None or code not in codes or number < 0 or body < 0 or (rows < 0 and not is_indexed):
             break
         total = position - offset + body
         pages.append(
-            _new(Page, (start, window[offset:position], total, _signed(uncompressed), kind, code, number, rows))
+            _new(Page, (start, window[offset:position], total, signed(uncompressed), kind, code, number, rows))
         )
         values -= number
         start += total
@@ -159,10 +159,10 @@ def summary_of_page(page: Page, leaf: Leaf) -> Summary:
     """What the data page's header tells of its values; `DataError` for statistics that are none."""
     found = _v1().match(page.header) if page.kind == DATA_PAGE else _v2().match(page.header)
     if found is not None:
-        told = None if page.kind == DATA_PAGE else _signed(found.group(5))
+        told = None if page.kind == DATA_PAGE else signed(found.group(5))
         nulls, high, low, high_flag, low_flag, end = found.groups()[-_STATISTICS_GROUPS:]
         if nulls is not None:
-            count = _signed(nulls)
+            count = signed(nulls)
             flags = _FLAGS[low_flag], _FLAGS[high_flag]
             return summary_of(leaf, page.values, told if count == -1 else count, low[1:], high[1:], *flags)
         if end is not None:
@@ -170,7 +170,7 @@ def summary_of_page(page: Page, leaf: Leaf) -> Summary:
         with suppress(IndexError, Truncated):
             texts = _texts_at(page.header, found.end()) if page.kind == DATA_PAGE or found.group(10) else None
             if texts is not None and texts[-1] == len(page.header):
-                count = _signed(texts[0])
+                count = signed(texts[0])
                 flags = _FLAGS[texts[3]], _FLAGS[texts[4]]
                 return summary_of(leaf, page.values, told if count == -1 else count, texts[2], texts[1], *flags)
             if page.header[found.end()] == _STATISTICS_FIELD and (page.kind == DATA_PAGE or found.group(10)):
@@ -217,20 +217,7 @@ def _folded_numbers(pages: Sequence[Page], leaf: Leaf) -> Summary | None:
     return Summary(lows[at_low][1:], highs[at_high][1:], sum(counts), False, *flags)
 
 
-def _signed(data: bytes) -> int:
-    size = len(data)
-    if size == 1:
-        number = data[0]
-    elif size == 2:
-        number = data[0] & 127 | data[1] << 7
-    elif size == 3:
-        number = data[0] & 127 | (data[1] & 127) << 7 | data[2] << 14
-    else:
-        number = read_varint(data, 0)[0]
-    return (number >> 1) ^ -(number & 1)
-
-
-_frequent = lru_cache(1024)(_signed)  # numbers that are the same in most pages
+_frequent = lru_cache(1024)(signed)  # numbers that are the same in most pages
 
 
 def _summary(data: bytes, position: int, leaf: Leaf, count: int, nulls: int | None) -> Summary:

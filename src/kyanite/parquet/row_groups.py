@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 from kyanite.errors import DataError
@@ -18,6 +20,7 @@ from kyanite.parquet.chunk_shapes import (
     learn,
     number_at,
 )
+from kyanite.parquet.row_group_shapes import ORDINAL, RowGroupShape, learn_row_group, numbers_of
 from kyanite.parquet.thrift import I16, LIST, STRUCT, Struct, decode, number_of, read_varint
 
 if TYPE_CHECKING:
@@ -26,10 +29,10 @@ from kyanite.parquet.schema import Leaf
 
 GROUP_LEVELS = 2  # RowGroup and ColumnChunk; see FOOTER_LEVELS
 LEARN_FROM, FEW = 4, 16  # row groups: where there are few, they are decoded sooner than patterns are made
-EXACT_FROM = 256
+MANY = 128  # row groups to come, that are worth one pattern for all columns
+MOST_SHAPES, MISSES = 4, 32  # such patterns, and row groups that none was right for before another is made
 SHAPES_PER_COLUMN = 8
 KEPT = 4
-ORDINAL = 7  # the field of a row group
 
 
 class Found(NamedTuple):
@@ -112,8 +115,10 @@ class Scanner:
         self._leaves = leaves
         self._data_end = data_end
         self._shapes: list[list[Shape]] = [[] for _ in leaves]
+        self._whole: list[RowGroupShape] = []
+        self._tries, self._misses = 0, MISSES
         if other is not None and len(other._shapes) == len(leaves):
-            self._shapes = other._shapes
+            self._shapes, self._whole = other._shapes, other._whole
 
     def list_at(self, position: int, make: Callable[[Struct], RowGroup]) -> tuple[RowGroups, int]:
         """The row groups of the list at `position`, all checked, and the position behind it."""
@@ -129,27 +134,31 @@ class Scanner:
             raise DataError("The footer's row groups are not a list of structs.")
         groups = RowGroups(make, data)
         groups.scanner = self
-        learn_from = 0 if any(self._shapes) else LEARN_FROM if length >= FEW else length + 1
+        is_learned = bool(self._whole) or any(self._shapes)
+        learn_from = 0 if is_learned else LEARN_FROM if length >= FEW else length + 1
         for index in range(length):
             begin = position
-            if index == EXACT_FROM:
-                self._shapes = [[] for _ in self._leaves]
             summary = self._summary(begin) if index >= learn_from else None
             if summary is None:
                 struct, position = decode(data, begin, GROUP_LEVELS)
                 group = make(struct)
                 groups.add(begin, group.rows, group.size, group.index_size)
                 groups.keep(index, group)
-                if index >= learn_from - 1:
-                    self._learn(begin, index >= EXACT_FROM)
+                if index >= learn_from - 1 and not self._learn_whole(begin, length - index):
+                    self._learn(begin)
             else:
                 position, *numbers = summary
                 groups.add(begin, *numbers)
+                self._learn_whole(begin, length - index)
         return groups, position
 
     def find(self, begin: int) -> Found | None:
         """The place of the row group that begins there; None when it has indexes or filters or has to be decoded."""
         data = self._data
+        for whole in self._whole:
+            found = whole.match(data, begin)
+            if found is not None:
+                return self._found_whole(begin, whole, *found)
         chunks: list[tuple[int, int]] = []
         moving: list[list[tuple[int, Span]]] = []
         position = self._columns_at(begin)
@@ -176,6 +185,18 @@ class Scanner:
             return None  # its head is longer than a byte, or it is not the last field
         return Found(begin, end, chunks, moving, tail, last, ORDINAL in fields)
 
+    def _found_whole(
+        self, begin: int, shape: RowGroupShape, matches: Sequence[re.Match[bytes]], end: int
+    ) -> Found | None:
+        numbers = numbers_of(matches)
+        chunks = shape.chunks(numbers, self._data_end)
+        if chunks is None:
+            return None
+        spans = [span for match in matches for span in match.regs[1:]]
+        moving = [[(numbers[place], spans[place]) for place in column.moving] for column in shape.columns]
+        group = [(number, spans[place]) for number, place in shape.group]
+        return Found(begin, end, chunks, moving, group, shape.last_field, shape.has_ordinal)
+
     def _columns_at(self, begin: int) -> int | None:
         """Where the first column chunk of the row group begins; None when it does not begin with all of them."""
         data = self._data
@@ -197,6 +218,14 @@ class Scanner:
     def _summary(self, begin: int) -> tuple[int, int, int, int] | None:
         """(end, rows, bytes, bytes of indexes); None when it has to be decoded: to learn or to refuse."""
         data, data_end = self._data, self._data_end
+        for whole in self._whole:
+            found = whole.match(data, begin)
+            if found is not None:
+                numbers = numbers_of(found[0])
+                chunks = whole.chunks(numbers, data_end)
+                if chunks is not None:
+                    return found[1], numbers[whole.rows], sum([size for _, size in chunks]), 0
+        self._misses += 1
         position = self._columns_at(begin)
         if position is None:
             return None
@@ -219,10 +248,10 @@ class Scanner:
                 begins, ends = spans[shape.values]
                 values.add(data[begins:ends])
             if shape.is_indexed:
-                found = self._index_size(dict(zip(shape.paths, spans, strict=True)))
-                if found is None:
+                more = self._index_size(dict(zip(shape.paths, spans, strict=True)))
+                if more is None:
                     return None
-                index_size += found
+                index_size += more
         struct, end, _ = decode_rest(data, position, 1)
         rows = number_of(struct, 3)
         if rows <= 0 or any(number_at(count, (0, len(count))) != rows for count in values):
@@ -240,7 +269,17 @@ class Scanner:
             total += size
         return total
 
-    def _learn(self, begin: int, exact: bool) -> None:
+    def _learn_whole(self, begin: int, left: int) -> bool:
+        """Learn from the row group as a whole, where that is worth it for those that are left."""
+        if self._misses < MISSES or left < MANY or self._tries == MOST_SHAPES:
+            return False
+        self._tries, self._misses = self._tries + 1, 0
+        with suppress(NoShape):
+            self._whole.append(learn_row_group(self._data, begin, self._leaves))
+            return True
+        return False
+
+    def _learn(self, begin: int) -> None:
         position = self._columns_at(begin)
         if position is None:
             return
@@ -250,7 +289,7 @@ class Scanner:
                 if len(self._shapes[column]) == SHAPES_PER_COLUMN:
                     return
                 try:
-                    shape = learn(self._data, position, leaf.type, exact)
+                    shape = learn(self._data, position, leaf.type)
                 except NoShape:
                     return
                 self._shapes[column].append(shape)
