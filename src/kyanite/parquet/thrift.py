@@ -119,7 +119,11 @@ def all_signed(texts: Sequence[bytes]) -> Sequence[int]:
 def _lanes(count: int) -> list[int]:
     """Masks for as many numbers: bits of their lower and higher halves, as these grow together; and the lowest bit."""
     masks = (0x7F, 0x3F80), (0x3FFF, 0x0FFFC000), (0x0FFFFFFF, 0x00FFFFFFF0000000)
-    lanes = [mask.to_bytes(size, "little") * (8 // size) for size, pair in zip((2, 4, 8), masks, strict=True) for mask in pair]
+    lanes = [
+        mask.to_bytes(size, "little") * (8 // size)
+        for size, pair in zip((2, 4, 8), masks, strict=True)
+        for mask in pair
+    ]
     return [int.from_bytes(lane * count, "little") for lane in (*lanes, (1).to_bytes(8, "little"))]
 
 
