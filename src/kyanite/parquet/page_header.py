@@ -1,7 +1,7 @@
 """The page headers that nearly all writers make, read in a microsecond or two; every other one is decoded in full.
 
 A row group under a cut may have thousands of pages per column, and their headers are all that is read of most of them.
-Planning steps over a header's statistics; they are parsed for the pages that a slice really holds.
+Of their statistics the frequent ones are noted on the way, as they stand there; slices make bounds of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from operator import eq, le
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kyanite.errors import DataError
 from kyanite.parquet.page_cut import CUT_ENCODINGS, DATA_PAGE, DATA_PAGE_V2, data_header
@@ -31,9 +31,9 @@ _STATISTICS %= _BOUND, _BOUND, _VARINT, _BOUND, _BOUND
 # Those of texts: nulls, length of the greatest
 _TEXTS = re.compile(rb"\x1c\x36(" + _VARINT + rb")\x28([\x00-\x7f])", re.DOTALL)
 _TEXT_ENDS = {high + low + b"\0\0\0": (low, high) for high in (b"\x11", b"\x12") for low in (b"\x11", b"\x12")}
-_STATISTICS_GROUPS = 6  # those and what is behind the struct
 _STATISTICS_FIELD = 0x1C
 _FLAGS = {None: None, b"\x11": True, b"\x12": False}
+_UNKNOWN_NULLS = b"\x01"  # -1
 _BINARIES = {1: 1, 2: 2, 5: 5, 6: 6}
 _FORMATS = {"signed": {4: "i", 8: "q"}, "unsigned": {4: "I", 8: "Q"}, "float": {4: "f", 8: "d"}}
 _new = tuple.__new__  # a third of the time that Page(...) takes
@@ -53,8 +53,18 @@ def _v2() -> re.Pattern[bytes]:
     return re.compile(head + rb"(?:(?(10)(?:" + _STATISTICS + rb")?)(\x00\x00))?", re.DOTALL)
 
 
+Told = tuple[bytes | None, bytes | None, bytes | None, bytes | None, bytes | None]
+"""What a header tells of a page's values, as it stands there: nulls, greatest, least, and whether each is exact.
+
+The bounds have their length, one byte, before them.
+"""
+
+
 class Page(NamedTuple):
-    """One page: `total` bytes from byte `start` of the file on, the `header` and the body."""
+    """One page: `total` bytes from byte `start` of the file on, the `header` and the body.
+
+    What is `told` of its values is None where that has not been looked for.
+    """
 
     start: int
     header: bytes
@@ -64,6 +74,7 @@ class Page(NamedTuple):
     encoding: int
     values: int
     rows: int
+    told: Told | None = None
 
     @property
     def header_size(self) -> int:
@@ -94,23 +105,32 @@ def quick_pages(
             last = len(window) - size // 4
         found = match(window, offset)
         if found is not None:
-            uncompressed, length, count, encoding, tail = found.group(1, 2, 4, 5, 11)
-            kind, flag, row_count = DATA_PAGE, b"\x11", count if is_flat else None
+            uncompressed, length, _, count, encoding, nulls, high, low, high_flag, low_flag, tail = found.groups()
+            kind, flag, row_count, null_count = DATA_PAGE, b"\x11", count if is_flat else None, None
         else:
             found = _v2().match(window, offset)
             if found is None:
                 break
-            uncompressed, length, count, row_count, encoding, flag, tail = found.group(1, 2, 4, 6, 7, 10, 16)
+            uncompressed, length, _, count, *more, nulls, high, low, high_flag, low_flag, tail = found.groups()
+            null_count, row_count, encoding, _, _, flag = more
             kind = DATA_PAGE_V2
-        position = found.end() if tail else _end_of_header(window, found.end()) if flag else None
-        code, number, body = _frequent(encoding), _frequent(count), signed(length)
+        position: int | None = found.end()
+        is_told = True
+        if not tail:
+            texts = _texts_at(window, found.end()) if flag else None
+            if texts is not None:
+                nulls, high, low, high_flag, low_flag, position = texts
+            else:
+                position, is_told = _end_of_header(window, found.end()) if flag else None, False
+        if nulls is None or nulls == _UNKNOWN_NULLS:
+            nulls = null_count
+        code, number, body = codes.get(encoding), _frequent(count), signed(length)
         rows = _frequent(row_count) if row_count else -1
-        if position is None or code not in codes or number < 0 or body < 0 or (rows < 0 and not is_indexed):
+        if position is None or code is None or number < 0 or body < 0 or (rows < 0 and not is_indexed):
             break
-        total = position - offset + body
-        pages.append(
-            _new(Page, (start, window[offset:position], total, signed(uncompressed), kind, code, number, rows))
-        )
+        total, told = position - offset + body, (nulls, high, low, high_flag, low_flag) if is_told else None
+        header = window[offset:position]
+        pages.append(_new(Page, (start, header, total, signed(uncompressed), kind, code, number, rows, told)))
         values -= number
         start += total
         offset += total
@@ -119,16 +139,13 @@ def quick_pages(
 
 
 @cache
-def _codes(kind: int) -> frozenset[int]:
-    """The encodings in which values of a type are cut."""
-    return frozenset(code for code, kinds in CUT_ENCODINGS.items() if kind in kinds)
+def _codes(kind: int) -> dict[bytes, int]:
+    """The encodings in which values of a type are cut, by how they are written."""
+    return {bytes([code << 1]): code for code, kinds in CUT_ENCODINGS.items() if kind in kinds}
 
 
 def _end_of_header(data: bytes, position: int) -> int | None:
     """Where a header ends whose statistics, of any shape, begin at `position`; None when that is not what is there."""
-    texts = _texts_at(data, position)
-    if texts is not None:
-        return texts[-1]
     try:
         if data[position] == _STATISTICS_FIELD:
             position = skip(data, position + 1, STRUCT)
@@ -138,7 +155,7 @@ def _end_of_header(data: bytes, position: int) -> int | None:
 
 
 def _texts_at(data: bytes, position: int) -> tuple[bytes, bytes, bytes, bytes, bytes, int] | None:
-    """Statistics of short texts as pyarrow writes them: nulls, greatest, least, flags of both, and the header's end."""
+    """Statistics of short texts as pyarrow writes them, and the header's end."""
     found = _TEXTS.match(data, position)
     if found is None:
         return None
@@ -152,27 +169,21 @@ def _texts_at(data: bytes, position: int) -> tuple[bytes, bytes, bytes, bytes, b
     flags = _TEXT_ENDS.get(data[end : end + 5])
     if flags is None:
         return None
-    return nulls, data[begin:middle], data[middle + 2 : end], *flags, end + 5
+    return nulls, data[begin - 1 : middle], data[middle + 1 : end], *flags, end + 5
 
 
 def summary_of_page(page: Page, leaf: Leaf) -> Summary:
     """What the data page's header tells of its values; `DataError` for statistics that are none."""
+    if page.told is not None:
+        nulls, high, low, high_flag, low_flag = page.told
+        count = signed(nulls) if nulls is not None else None
+        if high is None or low is None:
+            return summary_of(leaf, page.values, count)
+        return summary_of(leaf, page.values, count, low[1:], high[1:], _FLAGS[low_flag], _FLAGS[high_flag])
     found = _v1().match(page.header) if page.kind == DATA_PAGE else _v2().match(page.header)
     if found is not None:
-        told = None if page.kind == DATA_PAGE else signed(found.group(5))
-        nulls, high, low, high_flag, low_flag, end = found.groups()[-_STATISTICS_GROUPS:]
-        if nulls is not None:
-            count = signed(nulls)
-            flags = _FLAGS[low_flag], _FLAGS[high_flag]
-            return summary_of(leaf, page.values, told if count == -1 else count, low[1:], high[1:], *flags)
-        if end is not None:
-            return summary_of(leaf, page.values, told)
         with suppress(IndexError, Truncated):
-            texts = _texts_at(page.header, found.end()) if page.kind == DATA_PAGE or found.group(10) else None
-            if texts is not None and texts[-1] == len(page.header):
-                count = signed(texts[0])
-                flags = _FLAGS[texts[3]], _FLAGS[texts[4]]
-                return summary_of(leaf, page.values, told if count == -1 else count, texts[2], texts[1], *flags)
+            told = None if page.kind == DATA_PAGE else signed(found.group(5))
             if page.header[found.end()] == _STATISTICS_FIELD and (page.kind == DATA_PAGE or found.group(10)):
                 return _summary(page.header, found.end() + 1, leaf, page.values, told)
     return page_summary(data_header(decode(page.header)[0]), leaf, 1 if page.kind == DATA_PAGE else 2)
@@ -181,40 +192,39 @@ def summary_of_page(page: Page, leaf: Leaf) -> Summary:
 def folded_summary(pages: Sequence[Page], leaf: Leaf) -> Summary:
     """What the headers of these data pages tell of all their values: `fold` of each one's summary.
 
-    Numbers are compared all at once where all headers are of the frequent shape: a third of the time.
+    Where all tell of nulls and bounds, these are compared all at once.
     """
-    known = _folded_numbers(pages, leaf) if leaf.order in _FORMATS else None
-    return known or fold([summary_of_page(page, leaf) for page in pages], leaf)
+    return _folded(pages, leaf) or fold([summary_of_page(page, leaf) for page in pages], leaf)
 
 
-def _folded_numbers(pages: Sequence[Page], leaf: Leaf) -> Summary | None:
+def _folded(pages: Sequence[Page], leaf: Leaf) -> Summary | None:
     """None where one page tells something else than nulls and bounds, or where its bounds are none."""
-    code = _FORMATS[leaf.order].get(leaf.length_of_value)
-    kinds = {page.kind for page in pages}
-    if code is None or len(kinds) != 1:
+    told = [page.told for page in pages if page.told is not None]
+    if len(told) < len(pages):
         return None
-    found = list(map((_v1() if kinds == {DATA_PAGE} else _v2()).match, [page.header for page in pages]))
-    if not all(found):
-        return None
-    first = found[0].re.groups - _STATISTICS_GROUPS + 1  # type: ignore[union-attr]
-    told = [one.group(first, first + 1, first + 2, first + 3, first + 4) for one in found if one is not None]
     nulls, highs, lows, high_flags, low_flags = zip(*told, strict=True)
-    if None in nulls:
+    if None in lows or (None in nulls and leaf.max_definition):
         return None
-    counts = [0] * len(pages) if leaf.max_definition == 0 else list(map(_frequent, nulls))
-    if -1 in counts or any(map(eq, counts, [page.values for page in pages])):
+    counts = list(map(_frequent, nulls)) if leaf.max_definition else [0]
+    if leaf.max_definition and any(map(eq, counts, [page.values for page in pages])):
         return None
-    size = leaf.length_of_value + 1  # a byte for the length
-    least, greatest = b"".join(lows), b"".join(highs)
-    if not len(least) == len(greatest) == size * len(pages):
-        return None
-    form = packing.Struct("<" + f"x{code}" * len(pages))
-    low, high = form.unpack(least), form.unpack(greatest)
-    if not all(map(le, low, high)):
+    low, high = _values(lows, leaf), _values(highs, leaf)
+    if low is None or high is None or not all(map(le, low, high)):
         return None
     at_low, at_high = low.index(min(low)), high.index(max(high))
     flags = _FLAGS[low_flags[at_low]], _FLAGS[high_flags[at_high]]
     return Summary(lows[at_low][1:], highs[at_high][1:], sum(counts), False, *flags)
+
+
+def _values(bounds: Sequence[bytes], leaf: Leaf) -> Sequence[Any] | None:
+    """What bounds compare by, each with its length before it; None for those of another length than values have."""
+    if leaf.order == "bytes":
+        return [bound[1:] for bound in bounds]
+    code = _FORMATS.get(leaf.order, {}).get(leaf.length_of_value)
+    data = b"".join(bounds)
+    if code is None or len(data) != (leaf.length_of_value + 1) * len(bounds):
+        return None
+    return packing.unpack("<" + f"x{code}" * len(bounds), data)
 
 
 _frequent = lru_cache(1024)(signed)  # numbers that are the same in most pages

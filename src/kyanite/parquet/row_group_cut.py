@@ -210,7 +210,7 @@ class _ChunkSlice:
         start, size = pages[0].start, pages[-1].start + pages[-1].total - pages[0].start
         place = self._writer.position
         self._writer.copy(self._file, start, size, self._footer.name)
-        _, headers, _, uncompressed, kinds, encodings, values, rows = zip(*pages, strict=True)
+        _, headers, _, uncompressed, kinds, encodings, values, rows, _ = zip(*pages, strict=True)
         self._encodings.update(zip(kinds, encodings, strict=True))
         self._values += sum(values)
         self._uncompressed += sum(map(len, headers)) + sum(uncompressed)

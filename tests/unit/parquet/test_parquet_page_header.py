@@ -132,7 +132,7 @@ def test_headers_that_are_broken_are_read_alike_or_in_full(number, edits, cut, t
     if not edits and cut <= 20:
         assert quick is not None or leaf.path[0] == "when"
     if quick is not None:
-        assert quick == full_page(whole, leaf)
+        assert quick._replace(told=None) == full_page(whole, leaf)
     page = quick or full_page(whole, leaf)
     if page is not None and page.values >= 0:
         assert lazy_summary(page, leaf) == full_summary(page, leaf)
@@ -151,11 +151,11 @@ TOLD = st.tuples(
 @settings(max_examples=300)
 @given(
     st.lists(st.tuples(BOUNDS, BOUNDS, REALS, REALS, TOLD), min_size=1, max_size=6),
-    st.sampled_from(["signed", "unsigned", "float", ""]),
+    st.sampled_from(["signed", "unsigned", "float", "bytes", ""]),
     st.integers(0, 1),
 )
-def test_numbers_of_many_pages_are_folded_as_one_by_one(pages, order, deepest):
-    leaf = Leaf(("n",), 4 if order == "float" else 1, 0, 0, deepest, order)
+def test_bounds_of_many_pages_are_folded_as_one_by_one(pages, order, deepest):
+    leaf = Leaf(("n",), {"float": 4, "bytes": 6}.get(order, 1), 0, 0, deepest, order)
     made = []
     for low, high, real, other, (nulls, exact, length, version) in pages:
         bounds = struct.pack("<f", real), struct.pack("<f", other)
@@ -233,7 +233,14 @@ def test_quick_and_full_reading_agree(way, on_disk, tmp_path, monkeypatch):
 
     def read():
         with path.open("rb") if on_disk else io.BytesIO(out.getvalue()) as file:
-            return [page_tables(file, footer, group) for group in footer.row_groups]
+            tables = [page_tables(file, footer, group) for group in footer.row_groups]
+        return [
+            [
+                one._replace(pages=[page._replace(told=summary_of_page(page, leaf)) for page in one.pages])
+                for one, leaf in zip(group, footer.leaves, strict=True)
+            ]
+            for group in tables
+        ]
 
     found = []
     quick = HeaderReader.quick
