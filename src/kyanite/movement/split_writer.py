@@ -16,7 +16,6 @@ from kyanite.storage import FileWriter
 from kyanite.storage.model import join
 
 MOST_PENDING = 5  # parts that are written and not complete yet
-PIECE_BYTES, PAGE_BYTES = 256 * 1024, 4096  # copied and looked at while in the cache
 _LARGE_BYTES = 8 * 1024 * 1024  # of one piece
 
 if TYPE_CHECKING:
@@ -130,8 +129,8 @@ class PartWriter:
     """A part's file: passes everything on, and tells `committed` the checksum once the part is complete.
 
     The checksum is taken from what the place holds; where it shows nothing before the commit, from what is written.
-    `at_once` takes it while the bytes are still in the processor's cache, and copies nothing behind the caller: a tenth
-    less work, for who writes parts on all processors.
+    `at_once` does that too, while the bytes are still in the processor's cache, and does nothing behind the caller: less
+    work, for who writes parts on all processors.
     """
 
     def __init__(
@@ -148,39 +147,23 @@ class PartWriter:
         self._checksum = checksum
         self._committed = committed
         self._finisher = finisher
-        self._is_mapped = readable and isinstance(writer, FileWriter)
+        self._file = writer if readable and isinstance(writer, FileWriter) else None
         self._blocks = cast("BlockWriter", writer) if hasattr(writer, "copy_range") else None
-        self._buffer = bytearray(PIECE_BYTES) if at_once and self._is_mapped else None
-        self._summed = 0  # bytes in the checksum, when it is taken at once
+        self._sums_at_once = at_once or self._file is None
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append bytes; how many these were."""
-        if not self._is_mapped:
+        if self._sums_at_once:
             self._checksum.update(data)
         return self._writer.write(data)
 
     def copy_from(self, descriptor: int, start: int, size: int) -> int:
         """Append bytes of another open file in the system (see FileWriter); -1 where that cannot be."""
-        if not self._is_mapped or not isinstance(self._writer, FileWriter):
+        if self._file is None:
             return -1
-        if self._buffer is None:
-            return self._writer.copy_from(descriptor, start, size, self._finisher.copying)
-        done = 0
-        while done < size:
-            wanted = PIECE_BYTES - self._writer.tell() % PAGE_BYTES
-            count = self._writer.copy_from(descriptor, start + done, min(wanted, size - done))
-            if count <= 0:
-                return done or count
-            done += count
-            self._sum_up(self._writer, self._buffer)
-        return done
-
-    def _sum_up(self, writer: FileWriter, buffer: bytearray) -> None:
-        """Take into the checksum what has been written since the last time."""
-        if self._checksum.is_taken:
-            for piece in writer.written_from(self._summed, buffer):
-                self._checksum.update(piece)
-                self._summed += len(piece)
+        if self._sums_at_once:
+            return self._file.append_mapped(descriptor, start, size, self._checksum.update)
+        return self._file.copy_from(descriptor, start, size, self._finisher.copying)
 
     def copy_range(self, file: object, start: int, size: int) -> int:
         """Let the store append a range of another file (see BlockWriter); -1 where that cannot be."""
@@ -197,20 +180,20 @@ class PartWriter:
         return self._writer.read_back()
 
     def commit(self) -> None:
-        """Complete the part, soon: the disk works while the checksum is taken."""
+        """Complete the part: soon where that takes long, and the disk works while the checksum is taken."""
+        if self._sums_at_once and self._file is not None and not self._file.is_synced:
+            self._finish()
+            return
         synced = None
-        if self._is_mapped and self._checksum.is_taken and isinstance(self._writer, FileWriter):
-            if self._buffer is not None:
-                self._sum_up(self._writer, self._buffer)
-            else:
-                self._writer.flush()
-                synced = self._finisher.begin(self._writer.sync)
+        if self._file is not None and self._checksum.is_taken and not self._sums_at_once:
+            self._file.flush()
+            synced = self._finisher.begin(self._file.sync)
         self._finisher.submit(partial(self._finish, synced))
 
     def _finish(self, synced: Future[None] | None = None) -> None:
         try:
-            if synced is not None and isinstance(self._writer, FileWriter):
-                for piece in self._writer.pieces():
+            if synced is not None and self._file is not None:
+                for piece in self._file.pieces():
                     self._checksum.update(piece)
                 synced.result()
             self._writer.commit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
+import errno
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from kyanite.errors import StorageError
 from kyanite.storage.failures import storage_error
 from kyanite.storage.later_copies import NO_COPY, LaterCopies
+from kyanite.storage.mapped import MAPPED_BYTES, mapped
 from kyanite.storage.ranges import range_file
 from kyanite.storage.uncommitted import UncommittedFile
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 BUFFER_BYTES = 1024 * 1024
-MAPPED_BYTES = 8 * 1024 * 1024
+PIECE_BYTES, PAGE_BYTES = 256 * 1024, 4096  # written and looked at while in the processor's cache
 LATER_BYTES = 1024 * 1024  # fewer are copied at once
 
 
@@ -36,7 +37,7 @@ class FileWriter(UncommittedFile):
         self._where = where
         self._publish = publish
         self._discard = discard
-        self._is_synced = is_synced
+        self.is_synced = is_synced
         self._buffer = bytearray()
         self._written = 0
         self._later = LaterCopies(fd)
@@ -94,34 +95,47 @@ class FileWriter(UncommittedFile):
         self._written += count
         return count
 
+    def append_mapped(self, descriptor: int, start: int, size: int, taken: Callable[[memoryview], None]) -> int:
+        """Append bytes of another open file from byte `start` on, through memory; how many these were.
+
+        Fewer than `size` where they cannot be mapped, or are cut off meanwhile. `taken` is called with each piece when
+        it has been written and is in the processor's cache; it keeps nothing of it.
+        """
+        self.flush()
+        done = 0
+        while done < size:
+            with mapped(descriptor, start + done, min(size - done, MAPPED_BYTES)) as view:
+                count = 0 if view is None else self._append_view(view, taken)
+                if view is None or count < len(view):
+                    return done + count
+            done += count
+        return done
+
+    def _append_view(self, view: memoryview, taken: Callable[[memoryview], None]) -> int:
+        done = 0
+        while done < len(view):
+            with view[done : done + PIECE_BYTES - self._written % PAGE_BYTES] as piece:
+                try:
+                    count = os.write(self._fd, piece)
+                except OSError as problem:
+                    if problem.errno == errno.EFAULT:
+                        return done
+                    self.abort()
+                    raise storage_error(problem, self._where) from problem
+                self._written += count
+                done += count
+                with piece[:count] as written:
+                    taken(written)
+        return done
+
     def pieces(self) -> Iterator[memoryview]:
         """What has been written so far, mapped a few megabytes at a time; each piece is gone when the next is asked."""
         self.flush()
         self._arrived()
         for start in range(0, self._written, MAPPED_BYTES):
             length = min(MAPPED_BYTES, self._written - start)
-            try:
-                mapped = mmap.mmap(self._fd, length, prot=mmap.PROT_READ, offset=start)
-            except (OSError, ValueError):  # no file system for maps, or fewer bytes than were written
-                yield memoryview(self._read(start, length))
-                continue
-            with mapped, memoryview(mapped) as view:
-                yield view
-
-    def written_from(self, start: int, buffer: bytearray) -> Iterator[memoryview]:
-        """What has been written from byte `start` on, by bufferfuls: quicker than `pieces` for what has just come."""
-        self.flush()
-        self._arrived()
-        with memoryview(buffer) as view:
-            while start < self._written:
-                try:
-                    count = os.preadv(self._fd, [view[: self._written - start]], start)
-                except OSError as problem:
-                    raise storage_error(problem, self._where) from problem
-                if not count:
-                    raise StorageError("The file is shorter than what was written to it.", where=self._where)
-                yield view[:count]
-                start += count
+            with mapped(self._fd, start, length) as view:
+                yield memoryview(self._read(start, length)) if view is None else view
 
     def sync(self) -> None:
         """Put on disk, if synced at all, what has been written so far; from any thread. `commit` does so too."""
@@ -173,7 +187,7 @@ class FileWriter(UncommittedFile):
             raise storage_error(problem, self._where) from problem
 
     def _sync(self) -> None:
-        if self._is_synced:
+        if self.is_synced:
             os.fsync(self._fd)
 
     def _read(self, start: int, length: int) -> bytes:
