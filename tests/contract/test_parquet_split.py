@@ -9,7 +9,6 @@ import pytest
 
 from kyanite.errors import ActivityError, DataError, InvariantError, ParameterError
 from kyanite.parquet import split
-from kyanite.parquet.footer import footer_of
 from kyanite.parquet.parts_plan import PartsPlan
 from parquet_files import (
     Folder,
@@ -318,28 +317,6 @@ def test_parts_are_read_back_where_that_is_possible():
             assert {writer.state for writer in writers} == {"committed"}
 
 
-def test_large_row_groups_keep_their_place_within_a_page_of_memory(monkeypatch):
-    monkeypatch.setattr("kyanite.parquet.write.ALIGNED_BYTES", 2_000)
-    data = written(table_of(["key", "text"], 3_000), row_group_size=500, compression="none", use_dictionary=False)
-    result, parts = split_all(data, rows=1_300)
-    check(data, result, parts)
-    places = {}
-    for group in footer_of(io.BytesIO(data), len(data), "in").row_groups:
-        first = group.chunks[0].start
-        places[data[first : first + 2_000]] = first
-    aligned = 0
-    for part in parts:
-        footer = footer_of(io.BytesIO(part), len(part), "part")
-        for group in footer.row_groups:
-            first = group.chunks[0].start
-            was = places.get(part[first : first + 2_000])
-            if was is not None and group.rows == 500:
-                assert (first - was) % 4096 == 0
-                assert group.struct[5][1] == first
-                aligned += 1
-    assert aligned == result.raw.row_groups > 2
-
-
 class TestFirstPartIsBegunWhileThePartsArePlanned:
     """The guess what it begins with shows in nothing: right or wrong, the parts are the same bytes."""
 
@@ -348,7 +325,7 @@ class TestFirstPartIsBegunWhileThePartsArePlanned:
     @pytest.fixture
     def opened(self, monkeypatch):
         """The names of the parts, each time one is opened, with guesses for files of this size."""
-        monkeypatch.setattr("kyanite.parquet.parts_plan.ALIGNED_BYTES", 1_000)
+        monkeypatch.setattr("kyanite.parquet.parts_plan.SURE_BYTES", 1_000)
         writers = []
 
         def split_it(**target):

@@ -129,8 +129,8 @@ class PartWriter:
     """A part's file: passes everything on, and tells `committed` the checksum once the part is complete.
 
     The checksum is taken from what the place holds; where it shows nothing before the commit, from what is written.
-    `at_once` does that too, while the bytes are still in the processor's cache, and does nothing behind the caller: less
-    work, for who writes parts on all processors.
+    `at_once` does that too, while the bytes are still in the processor's cache, and does nothing behind the caller:
+    less work, for who writes parts on all processors.
     """
 
     def __init__(

@@ -16,9 +16,7 @@ from kyanite.parquet.pages import row_steps, steps_of_tables
 from kyanite.parquet.plan import Group, Part, Piece, Planner, Steps, StepsOf, linear_steps
 from kyanite.parquet.split_plan import CUT, ENCODED, RAW, PlannedPiece
 from kyanite.parquet.thrift import LIST, STRUCT, encode, number_of
-from kyanite.parquet.write import ALIGNED_SLICE_BYTES, PAGE_BYTES
 
-DICTIONARY_SHARE = 0.05  # of a part, that slices of a row group should repeat at most: the dictionary limit
 TAIL_BYTES = 16  # magic at both ends, footer length, longer numbers
 SNAP_SHARE = 0.02  # of the dictionary limit: 0.1 % of a part, at either end
 CUT_ENDS_BYTES = 40  # per column: the second header of a page cut in two
@@ -274,19 +272,12 @@ class Layout:
         tables = self._inputs.tables(place)
         file, footer, group = self._inputs.where(place)
         fixed = self._shares[place.source] + CUT_ENDS_BYTES * len(tables) + self._inputs.filters(group)
-        fixed += PAGE_BYTES // 2 * self._aligned_columns(group)
 
         def inside(column: int, page: Page) -> list[tuple[int, float]] | None:
             return row_steps(file, footer, group.chunks[column], footer.leaves[column], page)
 
         per_page = _index_bytes_per_page(group, [len(table.pages) for table in tables])
         return steps_of_tables(tables, fixed, per_page, self._inputs.dictionary_limit, inside)  # 5 % of a part is large
-
-    def _aligned_columns(self, group: RowGroup) -> int:
-        """Of how many columns a slice that is a part has so much that it is aligned to pages of memory."""
-        part = self._inputs.dictionary_limit / DICTIONARY_SHARE
-        share = min(1.0, part / max(1, group.size))
-        return sum(chunk.size * share >= ALIGNED_SLICE_BYTES for chunk in group.chunks)
 
     def _replace(self, group: int) -> None:
         """The row group encoded anew as one or more; itself when that is impossible and it can be cut anyhow."""

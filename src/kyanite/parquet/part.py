@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import BinaryIO, NamedTuple, cast
 
 from kyanite.errors import DataError
@@ -115,9 +114,8 @@ class BegunPart(NamedTuple):
 def begin_part(inputs: Inputs, row_groups: int, out: Sink, step: Callable[[int], None]) -> BegunPart:
     """Copy the first row groups of the first source while it is still being planned what follows them."""
     writer = FileWriter(out, inputs.footer(0), RangeCopier(step))
-    size = sum(size for _, size in islice(inputs.footer(0).group_sizes(), row_groups))
     for index in range(row_groups):
-        _put_whole(inputs, Place(0, index), writer, 0 if index else size)
+        _put_whole(inputs, Place(0, index), writer)
     return BegunPart(writer, row_groups)
 
 
@@ -181,15 +179,15 @@ def is_over(planned: PlannedPart, made: Part) -> bool:
     return planned.rows > 1 and planned.max_bytes is not None and made.bytes > planned.max_bytes
 
 
-def _put_whole(inputs: Inputs, place: Place, writer: FileWriter, bytes_to_come: int) -> None:
-    writer.add_row_group(*inputs.row_group(place), inputs.keeps_filters(place), bytes_to_come=bytes_to_come)
+def _put_whole(inputs: Inputs, place: Place, writer: FileWriter) -> None:
+    writer.add_row_group(*inputs.row_group(place), inputs.keeps_filters(place))
 
 
 def _put_piece(inputs: Inputs, piece: PlannedPiece, writer: FileWriter, done: int) -> int:
     """Bytes of pages that had to be made anew; `done` row groups of the piece are there."""
     if piece.how == RAW:
-        for number in range(done, piece.count):
-            _put_whole(inputs, Place(piece.source, piece.row_group + number), writer, 0 if number else piece.bytes)
+        for index in range(piece.row_group + done, piece.row_group + piece.count):
+            _put_whole(inputs, Place(piece.source, index), writer)
         return 0
     place = Place(piece.source, piece.row_group, piece.fresh)
     file, footer, index = inputs.row_group(place)

@@ -11,15 +11,16 @@ from typing import cast
 from kyanite import limits
 from kyanite.errors import DataError, LimitError, ParameterError
 from kyanite.parquet.inputs import Inputs, Place
-from kyanite.parquet.layout import DICTIONARY_SHARE, Layout, Pages
+from kyanite.parquet.layout import Layout, Pages
 from kyanite.parquet.plan import Part as RowRanges
 from kyanite.parquet.plan import Planner
 from kyanite.parquet.split_plan import PlannedPart
-from kyanite.parquet.write import ALIGNED_BYTES
 
 SLACK = 0.0015  # of the target, for what is estimated: rewritten pages and the footer
 REDO_SHARE = 0.98
 ESTIMATE_ERROR = 1.1  # a part larger than that is a local surprise, not an estimate to correct for all parts
+DICTIONARY_SHARE = 0.05  # of a part, that slices of a row group should repeat at most
+SURE_BYTES = 8 * 1024 * 1024  # that the first part begins with: for fewer it is not worth it
 SURE_SHARE = 0.9  # of what a part would have if there was one more
 WHOLE_SHARE = 0.99  # of the target: sources below it are one part, with all that they have
 
@@ -107,7 +108,7 @@ class PartsPlan:
             if not group_rows or rows < 0 or size + group_size > room:
                 break
             count, size = count + 1, size + group_size
-        return count if size >= ALIGNED_BYTES else 0
+        return count if size >= SURE_BYTES else 0
 
     def _ranges(self, first_row: int, planner: Planner) -> tuple[RowRanges, ...]:
         if self.target.rows is not None:

@@ -35,7 +35,7 @@ from kyanite.parquet.statistics import (
     statistics_of,
 )
 from kyanite.parquet.thrift import I32, I64, LIST, STRUCT, Struct, decode, encode, number_of, numbers_of, struct_of
-from kyanite.parquet.write import ALIGNED_SLICE_BYTES, BLOOM_FILTER, COLUMN_INDEX, OFFSET_INDEX, FileWriter
+from kyanite.parquet.write import BLOOM_FILTER, COLUMN_INDEX, OFFSET_INDEX, FileWriter
 
 # ColumnMetaData members that tell of the whole row group: index page, statistics, page encodings, bloom filter, sizes.
 # A whole group's minimum would be a wrong one for a slice: engines answer MIN and MAX from it.
@@ -64,23 +64,21 @@ def add_slice(
     Statistics and page indexes are folded from the pages'; bloom filters are those of the whole, a superset, when
     `filters` says that they are small enough to repeat.
     """
-    begin = writer.position
-    columns: list[Struct] = []
-    starts: list[int] = []
+    start = writer.position
+    columns = []
     rewritten = 0
     with naming(footer.name):
         for chunk, leaf, table in zip(group.chunks, footer.leaves, tables, strict=True):
             slice_writer = _ChunkSlice(writer, file, footer, chunk, leaf)
             columns.append(slice_writer.write(table, *rows, filters))
-            starts.append(slice_writer.start)
             rewritten += slice_writer.rewritten
     struct = dict(group.struct)
     metas = [column[3][1] for column in columns]
     struct[2] = (I64, sum(number_of(meta, 6) for meta in metas))
     if 6 in struct:
         struct[6] = (I64, sum(number_of(meta, 7) for meta in metas))
-    writer.add_columns(struct, columns, rows[1] - rows[0], starts[0])
-    return SliceSizes(writer.position - begin - rewritten, rewritten)
+    writer.add_columns(struct, columns, rows[1] - rows[0], start)
+    return SliceSizes(writer.position - start - rewritten, rewritten)
 
 
 class _Known(NamedTuple):
@@ -106,11 +104,10 @@ class _NewPage(NamedTuple):
 
 
 class _Cut(NamedTuple):
-    """A page that was cut, what was told of the whole page, and the rows left."""
+    """What more is found by of a page that was cut: its values, and what was told of the whole page."""
 
     made: CutPage
     told: _Known
-    rows: int
 
 
 class _ChunkSlice:
@@ -134,7 +131,7 @@ class _ChunkSlice:
         self._offset_index = self._read_index(OFFSET_INDEX) if OFFSET_INDEX in chunk.struct else {}
         self._is_indexed = COLUMN_INDEX in chunk.struct or OFFSET_INDEX in chunk.struct
         self._tells = bool(self._old_statistics or self._old_sizes or self._has_index)
-        self.start = self.rewritten = 0
+        self.rewritten = 0
 
     def _read_index(self, kind: int) -> Struct:
         """A page index of the chunk; empty when it has none."""
@@ -143,36 +140,18 @@ class _ChunkSlice:
 
     def write(self, table: PageTable, first: int, last: int, filters: bool) -> Struct:
         """Rows `first` .. `last` of the chunk; its new ColumnChunk."""
+        start = self._writer.position
         low = bisect_right(table.first_rows, first) - 1
         high = bisect_left(table.first_rows, last)
-        begin = low + (table.first_rows[low] < first)
-        end = high - (table.first_rows[high] > last)
-        head = self._cut(table, low, first, last) if begin > low else None
         dictionary = table.dictionary
-        if not any(page.encoding in DICTIONARY for page in table.pages[low:high]):
-            dictionary = None
-        self._align(
-            table.pages[begin:end], (dictionary.total if dictionary else 0) + (len(head.made.data) if head else 0)
-        )
-        self.start = self._writer.position
-        if dictionary:
+        referenced = any(page.encoding in DICTIONARY for page in table.pages[low:high])
+        if dictionary and referenced:
             encoding = number_of(struct_of(decode(dictionary.header)[0], 7), 2)
             self._count(DICTIONARY_PAGE, encoding, 0, dictionary.header_size + dictionary.uncompressed)
             self._writer.copy(self._file, dictionary.start, dictionary.total, self._footer.name)
         data = self._writer.position
-        if head:
-            self._put(head)
-        self._copy(table, begin, end)
-        if end < high and high - 1 >= begin:
-            self._put(self._cut(table, high - 1, first, last))
-        self._bound(table.dictionary)
-        self._measure(table.dictionary)
-        return self._column(self.start if dictionary else None, data, filters)
-
-    def _align(self, copied: Sequence[Page], before: int) -> None:
-        """Have pages that are many bytes lie where they are copied quickly, behind `before` bytes of the slice."""
-        if copied and copied[-1].start + copied[-1].total - copied[0].start >= ALIGNED_SLICE_BYTES:
-            self._writer.align(copied[0].start, before)
+        self._write_pages(table, low, high, first, last)
+        return self._column(start if dictionary and referenced else None, data, start, filters)
 
     def _known(self, table: PageTable, low: int, high: int) -> list[_Known]:
         """What is known of pages `low` .. `high`: from their headers, else from the page indexes."""
@@ -193,6 +172,18 @@ class _ChunkSlice:
         if any(page.encoding == DELTA_BYTE_ARRAY for page in pages):
             sizes = [size._replace(texts=None) for size in sizes]  # pyarrow (26) counts too few bytes in such pages
         return list(map(_Known, pages, summaries, sizes))
+
+    def _write_pages(self, table: PageTable, low: int, high: int, first: int, last: int) -> None:
+        """Pages `low` .. `high`: of the first and the last only the rows from `first` and up to `last`."""
+        rows = table.first_rows
+        whole = low + (rows[low] < first), high - (rows[high] > last)
+        if whole[0] > low:
+            self._cut(self._known(table, low, low + 1)[0], first - rows[low], min(last, rows[low + 1]) - rows[low])
+        self._copy(table, *whole)
+        if whole[1] < high and high - 1 >= whole[0]:
+            self._cut(self._known(table, high - 1, high)[0], 0, last - rows[high - 1])
+        self._bound(table.dictionary)
+        self._measure(table.dictionary)
 
     def _copy(self, table: PageTable, low: int, high: int) -> None:
         """Whole pages, as many at once as follow one another in the file."""
@@ -221,24 +212,18 @@ class _ChunkSlice:
         for page, summary, sizes in known:
             self._pages.append(_NewPage(page.start - start + place, page.total, page.rows, summary, sizes))
 
-    def _cut(self, table: PageTable, number: int, first: int, last: int) -> _Cut:
-        """Page `number`, made anew of those of its rows that are rows `first` .. `last` of the row group."""
-        begin, end = table.first_rows[number], table.first_rows[number + 1]
-        told = self._known(table, number, number + 1)[0]
-        rows = max(first, begin) - begin, min(last, end) - begin
-        made = cut_page(decode(told.page.header)[0], self._body(told.page), self._leaf, self._chunk.codec, *rows)
-        return _Cut(made, told, rows[1] - rows[0])
-
-    def _put(self, cut: _Cut) -> None:
-        made, told, rows = cut
+    def _cut(self, told: _Known, first: int, last: int) -> None:
+        page = told.page
+        made = cut_page(decode(page.header)[0], self._body(page), self._leaf, self._chunk.codec, first, last)
         # nulls are known only where the writer counts them as we do
         is_counted = told.summary.nulls in (None, made.old_nulls)
         summary = Summary(nulls=made.values - made.defined if is_counted else None, empty=made.defined == 0)
         sizes = Sizes(None, made.repetitions, made.definitions if is_counted or self._column_index else None)
-        self._pages.append(_NewPage(self._writer.position, len(made.data), rows, summary, sizes, cut))
+        cut = _Cut(made, told)
+        self._pages.append(_NewPage(self._writer.position, len(made.data), last - first, summary, sizes, cut))
         self._writer.put(made.data)
         self.rewritten += len(made.data)
-        self._count(told.page.kind, told.page.encoding, made.values, made.uncompressed)
+        self._count(page.kind, page.encoding, made.values, made.uncompressed)
 
     def _bound(self, dictionary: Page | None) -> None:
         """Give the pages that were cut their bounds, where the bounds of others do not say enough."""
@@ -306,12 +291,12 @@ class _ChunkSlice:
         self._values += values if kind != DICTIONARY_PAGE else 0
         self._uncompressed += uncompressed
 
-    def _column(self, dictionary: int | None, data: int, filters: bool) -> Struct:
+    def _column(self, dictionary: int | None, data: int, start: int, filters: bool) -> Struct:
         meta = {number: value for number, value in self._chunk.meta.items() if number not in OF_THE_WHOLE}
         meta[2] = (LIST, (I32, self._encodings_listed()))
         meta[5] = (I64, self._values)
         meta[6] = (I64, self._uncompressed)
-        meta[7] = (I64, self._writer.position - self.start)
+        meta[7] = (I64, self._writer.position - start)
         meta[9] = (I64, data)
         meta.pop(11, None)
         if dictionary is not None:

@@ -41,8 +41,6 @@ BUFFER_BYTES = 1024 * 1024  # fits the processor's cache: larger ones are slower
 SMALL_BYTES = 64 * 1024  # read at once
 SYSTEM_COPY_BYTES = 64 * 1024  # smaller ranges are quicker through the buffer
 PIECE_BYTES = 32 * 1024 * 1024  # copied in the system between two looks at who cancelled
-ALIGNED_BYTES, PAGE_BYTES = 8 * 1024 * 1024, 4096
-ALIGNED_SLICE_BYTES = 2 * 1024 * 1024  # of a column
 INDEX_MEMORY_BYTES = 8 * 1024 * 1024
 MOST_INDEXES = 20_000  # held back; then they are written between row groups
 MOST_ORDINAL = 32_767  # of a row group: 16 bits
@@ -167,27 +165,21 @@ class FileWriter:
         self._copier.copy(file, start, size, self._out, name)
         self.position += size
 
-    def add_row_group(
-        self, file: BinaryIO, footer: Footer, index: int, filters: bool = True, *, bytes_to_come: int = 0
-    ) -> None:
-        """Append whole row group number `index` of the file as it is, with page indexes and (if wanted) filters.
-
-        `bytes_to_come` are those of it and the row groups that follow it, in the file and here.
-        """
+    def add_row_group(self, file: BinaryIO, footer: Footer, index: int, filters: bool = True) -> None:
+        """Append whole row group number `index` of the file as it is, with page indexes and (if wanted) filters."""
+        start = self.position
         foreign = footer.created_by != self._template.created_by
         groups = footer.row_groups
         if isinstance(groups, RowGroups) and not foreign:
             found = groups.find(index)
             if found is not None:
-                start, shifts = self._copy_chunks(file, found[1].chunks, bytes_to_come, footer.name)
+                shifts = self._copy_chunks(file, found[1].chunks, footer.name)
                 self._groups.append(_moved_description(*found, shifts, start))
                 self._take_ordinal(found[1].last_field, found[1].has_ordinal)
                 self.rows += groups.rows[index]
                 return
         group = groups[index]
-        start, shifts = self._copy_chunks(
-            file, [(chunk.start, chunk.size) for chunk in group.chunks], bytes_to_come, footer.name
-        )
+        shifts = self._copy_chunks(file, [(chunk.start, chunk.size) for chunk in group.chunks], footer.name)
         columns = []
         with naming(footer.name), uncollected():
             for chunk, shift in zip(group.chunks, shifts, strict=True):
@@ -198,26 +190,14 @@ class FileWriter:
                 columns.append(column)
         self.add_columns(dict(group.struct), columns, group.rows, start)
 
-    def _copy_chunks(
-        self, file: BinaryIO, chunks: Sequence[Range], bytes_to_come: int, name: str
-    ) -> tuple[int, list[int]]:
-        """Where they begin, and how far each chunk has moved from its place in the source."""
-        if max(bytes_to_come, sum(size for _, size in chunks)) >= ALIGNED_BYTES:
-            self.align(min(chunks)[0])
-        start = self.position
+    def _copy_chunks(self, file: BinaryIO, chunks: Sequence[Range], name: str) -> list[int]:
+        """How far each chunk has moved from its place in the source."""
         shifts = [0] * len(chunks)
         for first, size, members in _runs(chunks):
             for index in members:
                 shifts[index] = self.position - first
             self.copy(file, first, size, name)
-        return start, shifts
-
-    def align(self, place: int, before: int = 0) -> None:
-        """Leave up to 4 KB free, so that what lies at byte `place` of the source is copied by whole pages of memory.
-
-        It will follow `before` other bytes. The system takes four fifths of the time for that.
-        """
-        self.put(bytes((place - before - self.position) % PAGE_BYTES))
+        return shifts
 
     def add_columns(self, group: Struct, columns: Sequence[Struct], rows: int, start: int) -> None:
         """Register a row group whose column chunks have been written from `start` on."""
