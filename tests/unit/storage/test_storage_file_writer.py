@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kyanite.errors import StorageError
+from kyanite.storage import file_writer
 from kyanite.storage.file_writer import LATER_BYTES, MAPPED_BYTES, FileWriter
 
 
@@ -169,3 +170,63 @@ def test_an_abort_waits_for_what_is_being_copied(written, source, later, monkeyp
     held.go.set()
     aborting.join(10)
     assert not path.exists()
+
+
+class TestAppendMapped:
+    """Bytes of another file, written from the memory that it is mapped to."""
+
+    @pytest.fixture
+    def source(self, tmp_path):
+        path = tmp_path / "source"
+        path.write_bytes(os.urandom(50_000))
+        with path.open("r+b") as file:
+            yield file, path.read_bytes()
+
+    def test_every_byte_is_written_and_handed_on(self, written, source, monkeypatch):
+        monkeypatch.setattr(file_writer, "MAPPED_BYTES", 8_192)
+        monkeypatch.setattr(file_writer, "PIECE_BYTES", 4_096)
+        file, data = source
+        path, writer = written
+        writer.write(b"before")
+        pieces = []
+        assert writer.append_mapped(file.fileno(), 5_001, 40_000, lambda piece: pieces.append(bytes(piece))) == 40_000
+        writer.write(b"after")
+        writer.commit()
+        assert b"".join(pieces) == data[5_001:45_001]
+        assert path.read_bytes() == b"before" + data[5_001:45_001] + b"after"
+
+    def test_a_file_that_ends_before_is_told_by_the_count(self, written, source):
+        file, _ = source
+        _, writer = written
+        assert writer.append_mapped(file.fileno(), 49_000, 2_000, bytes) < 2_000
+        assert not writer.closed
+
+    def test_bytes_that_are_cut_off_meanwhile_are_not_written(self, written, source, monkeypatch):
+        monkeypatch.setattr(file_writer, "PIECE_BYTES", 4_096)
+        file, data = source
+        path, writer = written
+        done = writer.append_mapped(file.fileno(), 0, 50_000, lambda piece: file.truncate(8_192))
+        assert done == writer.tell() == 8_192
+        writer.commit()
+        assert path.read_bytes() == data[:8_192]
+
+    def test_what_cannot_be_mapped_is_not_written(self, written):
+        _, writer = written
+        reading, writing = os.pipe()
+        try:
+            assert writer.append_mapped(reading, 0, 10, bytes) == 0
+        finally:
+            os.close(reading)
+            os.close(writing)
+        assert not writer.closed
+
+    def test_a_full_disk_aborts(self, written, source, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        path, writer = written
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(StorageError) as error:
+            writer.append_mapped(source[0].fileno(), 0, 10, bytes)
+        assert error.value.error_code == "DiskFull"
+        assert not path.exists()
